@@ -1,0 +1,1 @@
+"""What every Planstream service shares: the wire contracts and the thin layers under them."""

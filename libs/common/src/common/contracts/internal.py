@@ -1,0 +1,96 @@
+"""HTTP between the services: plan-api's admission and the generator's view of a plan."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from common.contracts.base import Envelope, Request
+from common.contracts.errors import ErrorCode
+from common.contracts.events import Phase, PlanStatus, Progress, Usage
+from common.contracts.messages import Charge, OnDisconnect
+
+SERVICE_TOKEN_HEADER = "authorization"
+USER_HEADER = "x-user-id"
+IDEMPOTENCY_HEADER = "idempotency-key"
+
+
+class StartRequest(Request):
+    """The body of `POST /api/streaming/generate-plan`, and of plan-api's `POST /internal/generations`."""
+
+    preference_id: UUID
+    user_id: UUID | None = None
+    on_disconnect: OnDisconnect | None = Field(
+        default=None, description="abort: stop when every viewer has left; continue: write on. Default by kind of start"
+    )
+
+
+class SyncRequest(Request):
+    """The body of `POST /service/generate` and `POST /api/plan/generate`."""
+
+    preference_id: UUID
+    user_id: UUID | None = None
+
+
+class Admitted(Envelope):
+    """plan-api's answer to a start: the plan is accepted, and nothing refuses any more."""
+
+    plan_id: UUID
+    status: PlanStatus = "generating"
+    replayed: bool = Field(default=False, description="an earlier request with the same Idempotency-Key made it")
+
+
+class Generation(Envelope):
+    """What plan-api knows of a plan: whose it is, and how it stands."""
+
+    plan_id: UUID
+    user_id: UUID
+    preference_id: UUID
+    status: PlanStatus
+    weeks: int
+    created_at: datetime
+
+
+class GenerationResult(Envelope):
+    """The answer of the synchronous call."""
+
+    plan_id: UUID
+    status: PlanStatus
+    plan: dict[str, Any]
+    usage: Usage | None = None
+
+
+class PlanView(Envelope):
+    """The generator's stored row: the truth about a plan at (attempt, seq)."""
+
+    plan_id: UUID
+    user_id: UUID
+    status: PlanStatus
+    ended_as: Literal["complete", "cancelled", "error"] | None = Field(
+        default=None, description="the terminal event; null while generating"
+    )
+    phase: Phase | None = None
+    attempt: int
+    seq: int
+    plan: Any = None
+    progress: Progress
+    usage: Usage | None = None
+    code: ErrorCode | None = None
+    charge: Charge | None = None
+    lease_expired: bool = Field(default=False, description="generating, but no generator is at it")
+    updated_at: datetime
+
+
+class PlanQuery(Request):
+    """The body of `POST /internal/plans/query`."""
+
+    plan_ids: Annotated[list[UUID], Field(min_length=1, max_length=500)]
+    watched: bool = Field(default=False, description="the asker has viewers of these plans")
+    brief: bool = Field(default=False, description="leave the documents out")
+
+
+class PlanQueryResult(Envelope):
+    """The rows found; a plan that no generator has claimed is missing here."""
+
+    plans: list[PlanView]

@@ -1,0 +1,48 @@
+"""What travels over NATS beside the stream events: jobs, outcomes and control."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from common.contracts.base import Envelope
+from common.contracts.errors import ErrorCode
+from common.contracts.events import PlanStatus, TerminalStatus
+from common.contracts.inputs import Preferences
+
+Charge = Literal["used", "released"]
+OnDisconnect = Literal["abort", "continue"]
+Mode = Literal["stream", "sync"]
+
+
+class GenerateJob(Envelope):
+    """Write this plan. It carries the inputs, so that a generator asks nobody."""
+
+    plan_id: UUID
+    user_id: UUID
+    preference_id: UUID
+    preferences: Preferences
+    mode: Mode = "stream"
+    on_disconnect: OnDisconnect = "abort"
+    accepted_at: datetime
+
+
+class Outcome(Envelope):
+    """How a plan ended, and what becomes of the quota reservation. Published after it is stored."""
+
+    plan_id: UUID
+    attempt: int
+    status: TerminalStatus
+    charge: Charge
+    code: ErrorCode | None = None
+
+
+class ControlRequest(Envelope):
+    """Asked of the plan's owner."""
+
+    command: Literal["cancel"]
+
+
+class ControlReply(Envelope):
+    """The stored status after the command."""
+
+    status: PlanStatus

@@ -1,0 +1,1 @@
+"""A server that speaks OpenRouter's chat completions, for development and tests."""

@@ -1,0 +1,1 @@
+"""generator: streams from OpenRouter, parses partial JSON, publishes progress, stores the plan."""

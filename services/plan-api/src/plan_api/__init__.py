@@ -1,0 +1,1 @@
+"""plan-api: inputs, quota, admission of a generation, the synchronous call."""
