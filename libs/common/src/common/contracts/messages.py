@@ -37,12 +37,19 @@ class Outcome(Envelope):
 
 
 class ControlRequest(Envelope):
-    """Asked of the plan's owner."""
+    """Said to the plan's owner: `cancel` asks for a reply; `left` is news that a gateway's last viewer has gone."""
 
-    command: Literal["cancel"]
+    command: Literal["cancel", "left"]
 
 
 class ControlReply(Envelope):
     """The stored status after the command."""
 
     status: PlanStatus
+
+
+class ViewersReply(Envelope):
+    """A gateway's answer to "is anybody watching?"; a gateway without viewers of the plan does not answer."""
+
+    viewers: int
+    lag_ms: float = 0.0

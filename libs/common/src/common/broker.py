@@ -1,0 +1,134 @@
+"""The connection to NATS: opened in the background, kept for ever, and honest about whether it is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BadRequestError
+from nats.js.errors import Error as JetStreamError
+from pydantic import SecretStr
+
+from common.contracts import subjects
+
+_log = structlog.get_logger(__name__)
+
+# What a caller may take for "NATS is not there now".
+UNAVAILABLE: tuple[type[Exception], ...] = (nats.errors.Error, JetStreamError, TimeoutError, OSError)
+
+# More than nats-py's own 1-second flush; a job or an outcome that takes longer is sent again by its owner.
+PUBLISH_SECONDS = 2.0
+DUPLICATE_WINDOW_SECONDS = 120
+MEBIBYTE = 1024 * 1024
+
+JOBS = StreamConfig(
+    name=subjects.JOBS_STREAM,
+    subjects=[subjects.JOBS_SUBJECT],
+    retention=RetentionPolicy.WORK_QUEUE,
+    storage=StorageType.FILE,
+    discard=DiscardPolicy.NEW,
+    max_bytes=256 * MEBIBYTE,
+    duplicate_window=DUPLICATE_WINDOW_SECONDS,
+)
+OUTCOMES = StreamConfig(
+    name=subjects.OUTCOMES_STREAM,
+    subjects=[subjects.OUTCOMES_WILDCARD],
+    retention=RetentionPolicy.WORK_QUEUE,
+    storage=StorageType.FILE,
+    discard=DiscardPolicy.OLD,
+    max_bytes=64 * MEBIBYTE,
+    duplicate_window=DUPLICATE_WINDOW_SECONDS,
+)
+
+OnConnect = Callable[[], Awaitable[None]]
+
+
+class Broker:
+    """NATS as the services use it. Open with `open_broker`."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_SECONDS)
+        self.reconnects = 0
+        self._ready = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a publish would go out now."""
+        return self.client.is_connected
+
+    async def wait_connected(self) -> None:
+        """Return once the first connection stands; nats-py keeps subscriptions over reconnects by itself."""
+        await self._ready.wait()
+
+    async def ensure_stream(self, config: StreamConfig) -> None:
+        """Create the stream, or bring it to this configuration.
+
+        Raises:
+            nats.errors.Error: JetStream does not answer or refuses.
+        """
+        try:
+            await self.jetstream.add_stream(config)
+        except BadRequestError:
+            await self.jetstream.update_stream(config)
+
+    def mark_ready(self) -> None:
+        """The first connection stands."""
+        self._ready.set()
+
+
+async def _on_error(error: Exception) -> None:
+    _log.warning("nats.error", error=repr(error))
+
+
+@asynccontextmanager
+async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
+    """Connect in the background, so that a service starts, and serves what it can, while NATS is away."""
+    client = Client()
+    broker = Broker(client)
+
+    async def connected_again() -> None:
+        broker.reconnects += 1
+        _log.info("nats.reconnected", server=client.connected_url.netloc if client.connected_url else None)
+
+    async def disconnected() -> None:
+        _log.warning("nats.disconnected")
+
+    async def connect() -> None:
+        await client.connect(
+            url.get_secret_value().split(","),
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,  # type: ignore[arg-type]  # annotated int, used with asyncio.sleep
+            connect_timeout=2,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            error_cb=_on_error,
+            disconnected_cb=disconnected,
+            reconnected_cb=connected_again,
+        )
+        broker.mark_ready()
+
+    task = asyncio.create_task(connect(), name="nats-connect")
+    try:
+        yield broker
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    # drain() raises while reconnecting; what is pending then goes nowhere anyway.
+    try:
+        async with asyncio.timeout(2):
+            if client.is_connected:
+                await client.flush()
+            await client.close()
+    except UNAVAILABLE as error:
+        _log.warning("nats.close_failed", error=repr(error))

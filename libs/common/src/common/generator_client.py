@@ -1,0 +1,130 @@
+"""HTTP to the generators: plan-api's synchronous call, and everybody's question how a plan stands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import count
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from common.contracts.errors import ErrorCode
+from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
+from common.contracts.messages import GenerateJob
+from common.problems import ApiError
+
+QUERY_SECONDS = 3.0
+
+
+class GeneratorUnavailableError(Exception):
+    """No generator answered, or not in a form we know."""
+
+
+class GeneratorClient:
+    """Any generator answers for every plan, from Postgres; the addresses are tried in turn."""
+
+    def __init__(self, client: httpx.AsyncClient, urls: tuple[str, ...]) -> None:
+        self._client = client
+        self._urls = urls
+        self._turn = count()
+
+    async def view(self, plan_id: UUID, *, timeout: float = QUERY_SECONDS) -> PlanView | None:
+        """The stored row of one plan, or None when no generator knows it.
+
+        Raises:
+            GeneratorUnavailableError: nobody answered.
+        """
+        response = await self._send("GET", f"/internal/plans/{plan_id}", timeout=timeout)
+        return None if response.status_code == httpx.codes.NOT_FOUND else _view(response)
+
+    async def query(
+        self, plan_ids: Iterable[UUID], *, watched: bool = False, brief: bool = False, timeout: float = QUERY_SECONDS
+    ) -> dict[UUID, PlanView]:
+        """The stored rows of up to 500 plans by id; an unknown plan is missing.
+
+        Raises:
+            GeneratorUnavailableError: nobody answered.
+        """
+        body = PlanQuery(plan_ids=list(plan_ids), watched=watched, brief=brief)
+        content = body.model_dump_json(by_alias=True).encode()
+        response = await self._send("POST", "/internal/plans/query", content, timeout=timeout)
+        try:
+            result = PlanQueryResult.model_validate_json(_success(response).content)
+        except ValidationError as error:
+            raise GeneratorUnavailableError("the answer to a query was malformed") from error
+        return {view.plan_id: view for view in result.plans}
+
+    async def cancel(self, plan_id: UUID, user_id: UUID, *, timeout: float = QUERY_SECONDS) -> PlanView:
+        """Store the end of a plan wherever it runs, also when nobody has claimed it; answers with the final row.
+
+        Raises:
+            GeneratorUnavailableError: nobody answered.
+        """
+        body = b'{"userId":"%b"}' % str(user_id).encode()
+        return _view(await self._send("POST", f"/internal/plans/{plan_id}/cancel", body, timeout=timeout))
+
+    async def erase(self, plan_id: UUID, *, timeout: float = QUERY_SECONDS) -> None:
+        """Delete the plan's content; claims refuse it from then on.
+
+        Raises:
+            GeneratorUnavailableError: nobody answered.
+        """
+        _success(await self._send("DELETE", f"/internal/plans/{plan_id}", timeout=timeout))
+
+    async def generate(self, job: GenerateJob, *, timeout: float) -> PlanView:
+        """Write a plan synchronously; idempotent by planId, so a lost answer may be asked for again.
+
+        Raises:
+            GeneratorUnavailableError: nobody answered in `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return _view(await self._send("POST", "/internal/generate", job.to_json(), timeout=timeout))
+        except TimeoutError as error:
+            raise GeneratorUnavailableError("the synchronous call took too long") from error
+
+    async def _send(self, method: str, path: str, content: bytes | None = None, *, timeout: float) -> httpx.Response:
+        start = next(self._turn)
+        failure: Exception | None = None
+        # One address is tried twice: a kept connection may have been closed by the other side just now.
+        for step in range(max(2, len(self._urls))):
+            url = self._urls[(start + step) % len(self._urls)]
+            try:
+                response = await self._client.request(method, url + path, content=content, timeout=timeout)
+            except httpx.HTTPError as error:
+                failure = error
+                continue
+            if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                return response
+            failure = GeneratorUnavailableError(f"HTTP {response.status_code}")
+        raise GeneratorUnavailableError(f"{method} {path}: {failure!r}") from failure
+
+
+def _success(response: httpx.Response) -> httpx.Response:
+    if not response.is_success:
+        raise GeneratorUnavailableError(f"HTTP {response.status_code}: {response.text[:200]}")
+    return response
+
+
+def _view(response: httpx.Response) -> PlanView:
+    try:
+        return PlanView.model_validate_json(_success(response).content)
+    except ValidationError as error:
+        raise GeneratorUnavailableError("the view of a plan was malformed") from error
+
+
+def generators_unavailable() -> ApiError:
+    """What a client hears when no generator answers."""
+    return ApiError(ErrorCode.UNAVAILABLE, "The generators do not answer now. Try again shortly.", retry_after=5)
+
+
+@asynccontextmanager
+async def open_service_client(token: SecretStr) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client for calls between the services: bearer token, JSON, connections kept."""
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}", "Content-Type": "application/json"}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=4)
+    async with httpx.AsyncClient(
+        headers=headers, limits=limits, timeout=httpx.Timeout(10, connect=2), trust_env=False
+    ) as client:
+        yield client
