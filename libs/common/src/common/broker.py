@@ -1,7 +1,7 @@
 """The connection to NATS: opened in the background, kept for ever, and honest about whether it is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import nats
@@ -45,7 +45,7 @@ OUTCOMES = StreamConfig(
     duplicate_window=DUPLICATE_WINDOW_SECONDS,
 )
 
-OnConnect = Callable[[], Awaitable[None]]
+OnConnect = Callable[[], None]
 
 
 class Broker:
@@ -56,6 +56,7 @@ class Broker:
         self.jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_SECONDS)
         self.reconnects = 0
         self._ready = asyncio.Event()
+        self._on_connect: list[OnConnect] = []
 
     @property
     def connected(self) -> bool:
@@ -65,6 +66,10 @@ class Broker:
     async def wait_connected(self) -> None:
         """Return once the first connection stands; nats-py keeps subscriptions over reconnects by itself."""
         await self._ready.wait()
+
+    def on_connect(self, callback: OnConnect) -> None:
+        """Call this at the first connection and at each one after an outage."""
+        self._on_connect.append(callback)
 
     async def ensure_stream(self, config: StreamConfig) -> None:
         """Create the stream, or bring it to this configuration.
@@ -77,9 +82,11 @@ class Broker:
         except BadRequestError:
             await self.jetstream.update_stream(config)
 
-    def mark_ready(self) -> None:
-        """The first connection stands."""
+    def connection_stands(self) -> None:
+        """Said by the connection itself: tell everybody who waits for it."""
         self._ready.set()
+        for callback in self._on_connect:
+            callback()
 
 
 async def _on_error(error: Exception) -> None:
@@ -94,6 +101,7 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
 
     async def connected_again() -> None:
         broker.reconnects += 1
+        broker.connection_stands()
         _log.info("nats.reconnected", server=client.connected_url.netloc if client.connected_url else None)
 
     async def disconnected() -> None:
@@ -112,7 +120,7 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
             disconnected_cb=disconnected,
             reconnected_cb=connected_again,
         )
-        broker.mark_ready()
+        broker.connection_stands()
 
     task = asyncio.create_task(connect(), name="nats-connect")
     try:

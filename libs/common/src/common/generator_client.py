@@ -7,6 +7,7 @@ from itertools import count
 from uuid import UUID
 
 import httpx
+import orjson
 from pydantic import SecretStr, ValidationError
 
 from common.contracts.errors import ErrorCode
@@ -15,6 +16,8 @@ from common.contracts.messages import GenerateJob
 from common.problems import ApiError
 
 QUERY_SECONDS = 3.0
+# A generator that is gone must not hold a call that may take minutes.
+CONNECT_SECONDS = 2.0
 
 
 class GeneratorUnavailableError(Exception):
@@ -55,13 +58,21 @@ class GeneratorClient:
             raise GeneratorUnavailableError("the answer to a query was malformed") from error
         return {view.plan_id: view for view in result.plans}
 
-    async def cancel(self, plan_id: UUID, user_id: UUID, *, timeout: float = QUERY_SECONDS) -> PlanView:
+    async def cancel(
+        self, plan_id: UUID, user_id: UUID, *, code: ErrorCode | None = None, timeout: float = QUERY_SECONDS
+    ) -> PlanView:
         """Store the end of a plan wherever it runs, also when nobody has claimed it; answers with the final row.
+
+        Args:
+            plan_id: the plan.
+            user_id: its owner, for a row that does not exist yet.
+            code: why the service gives the plan up; None when the user stops it.
+            timeout: seconds to wait for each address.
 
         Raises:
             GeneratorUnavailableError: nobody answered.
         """
-        body = b'{"userId":"%b"}' % str(user_id).encode()
+        body = orjson.dumps({"userId": str(user_id)} | ({} if code is None else {"code": code.value}))
         return _view(await self._send("POST", f"/internal/plans/{plan_id}/cancel", body, timeout=timeout))
 
     async def erase(self, plan_id: UUID, *, timeout: float = QUERY_SECONDS) -> None:
@@ -87,11 +98,12 @@ class GeneratorClient:
     async def _send(self, method: str, path: str, content: bytes | None = None, *, timeout: float) -> httpx.Response:
         start = next(self._turn)
         failure: Exception | None = None
+        limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         # One address is tried twice: a kept connection may have been closed by the other side just now.
         for step in range(max(2, len(self._urls))):
             url = self._urls[(start + step) % len(self._urls)]
             try:
-                response = await self._client.request(method, url + path, content=content, timeout=timeout)
+                response = await self._client.request(method, url + path, content=content, timeout=limits)
             except httpx.HTTPError as error:
                 failure = error
                 continue

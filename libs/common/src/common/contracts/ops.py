@@ -1,6 +1,9 @@
 """Operations on the plan document: JSON Patch `add` and `replace`, and `append` for growing strings."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+# pydantic reads typing's own TypedDict only from Python 3.12 on.
+from typing_extensions import TypedDict
 
 
 class Add(TypedDict):

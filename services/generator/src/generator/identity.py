@@ -1,0 +1,74 @@
+"""Which plan, which attempt, and how it stands in the database: the values that the parts of the generator exchange."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from common.contracts.errors import ErrorCode
+from common.contracts.events import TerminalStatus
+from common.contracts.internal import PlanView
+from common.contracts.messages import Charge
+
+EndedAs = Literal["complete", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A plan that this process may write: the fencing token is (attempt, owner)."""
+
+    plan_id: UUID
+    attempt: int
+    started_at: datetime
+    partial: Any
+    percent: float
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The plan is not ours to write: it has ended (or is deleted), or another's lease has `wait` seconds to run."""
+
+    view: PlanView
+    wait: float
+    owned_here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One row of the batch save; `partial` is None when it has not changed, empty when there is none."""
+
+    plan_id: UUID
+    attempt: int
+    seq: int
+    partial: str | None
+    progress: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An outcome before it is stored."""
+
+    status: TerminalStatus
+    ended_as: EndedAs
+    charge: Charge
+    code: ErrorCode | None = None
+    document: Any = None
+
+
+def completed(document: Any) -> Ending:
+    """The plan is whole and valid: it is charged."""
+    return Ending("completed", "complete", "used", None, document)
+
+
+def cancelled(document: Any) -> Ending:
+    """The user stopped it: charged when there is content, which is kept."""
+    if document is None:
+        return Ending("failed", "cancelled", "released")
+    return Ending("partial", "cancelled", "used", None, document)
+
+
+def failed(code: ErrorCode, document: Any) -> Ending:
+    """It ended otherwise: only a disconnect after content is the user's doing."""
+    used = code is ErrorCode.CLIENT_DISCONNECTED and document is not None
+    return Ending("failed", "error", "used" if used else "released", code, document)

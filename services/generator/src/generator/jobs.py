@@ -1,0 +1,152 @@
+"""Jobs from JetStream: take one, claim the plan, keep the delivery alive, acknowledge what is stored."""
+
+import asyncio
+from uuid import UUID
+
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+from pydantic import ValidationError
+
+from common.broker import JOBS, UNAVAILABLE, Broker
+from common.contracts import subjects
+from common.contracts.errors import ErrorCode
+from common.contracts.messages import GenerateJob
+from common.postgres import UNAVAILABLE as POSTGRES_UNAVAILABLE
+from generator.identity import Refused
+from generator.run import Run
+from generator.service import GenerationService
+
+_log = structlog.get_logger(__name__)
+
+# A little over the lease, so that a redelivery finds the lease of a dead owner expired.
+ACK_WAIT_SECONDS = 10.0
+BEAT_SECONDS = 3.0
+FETCH_SECONDS = 5.0
+POSTGRES_PAUSE = 1.0
+
+CONSUMER = ConsumerConfig(
+    durable_name=subjects.JOBS_CONSUMER,
+    ack_policy=AckPolicy.EXPLICIT,
+    ack_wait=ACK_WAIT_SECONDS,
+    # Attempts are capped in Postgres: after JetStream's own limit a message would stay for ever.
+    max_deliver=-1,
+    max_ack_pending=10_000,
+    filter_subject=subjects.JOBS_SUBJECT,
+)
+
+
+class JobIntake:
+    """Pulls jobs while there is room. A redelivery of a plan that is written here replaces the older delivery."""
+
+    def __init__(self, broker: Broker, service: GenerationService, max_attempts: int) -> None:
+        self._broker = broker
+        self._service = service
+        self._max_attempts = max_attempts
+        self._deliveries: dict[UUID, Msg] = {}
+        self._open = True
+
+    def close(self) -> None:
+        """Take no further job; those taken are finished."""
+        self._open = False
+
+    async def run(self) -> None:
+        """Take jobs until closed; any error of the stream or the consumer begins anew and creates them again."""
+        await self._broker.wait_connected()
+        await self._broker.ensure_stream(JOBS)
+        await self._broker.jetstream.add_consumer(subjects.JOBS_STREAM, CONSUMER)
+        pull = await self._broker.jetstream.pull_subscribe_bind(subjects.JOBS_CONSUMER, subjects.JOBS_STREAM)
+        try:
+            while self._open:
+                if not self._service.has_room:
+                    await asyncio.sleep(0.05)
+                    continue
+                try:
+                    (message,) = await pull.fetch(1, timeout=FETCH_SECONDS)
+                except nats.errors.TimeoutError:
+                    continue
+                self._take(message)
+        finally:
+            if self._broker.connected:
+                await pull.unsubscribe()
+        await asyncio.Event().wait()
+
+    async def beat(self) -> None:
+        """Tell JetStream about the deliveries in work, for ever."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if not self._broker.connected:
+                continue
+            for message in list(self._deliveries.values()):
+                await message.in_progress()
+
+    def _take(self, message: Msg) -> None:
+        try:
+            job = GenerateJob.model_validate_json(message.data)
+        except ValidationError as error:
+            _log.error("job.malformed", error=str(error)[:500])
+            self._service.spawn(self._reject(message))
+            return
+        known = job.plan_id in self._deliveries
+        self._deliveries[job.plan_id] = message
+        if not known:
+            self._service.spawn(self._work(job))
+
+    async def _work(self, job: GenerateJob) -> None:
+        try:
+            try:
+                claimed = await self._service.claim(job)
+            except POSTGRES_UNAVAILABLE as error:
+                _log.warning("job.not_claimed", plan_id=str(job.plan_id), error=repr(error))
+                await self._give_back(job.plan_id, POSTGRES_PAUSE)
+                return
+            if isinstance(claimed, Refused):
+                await self._on_refused(job, claimed)
+            else:
+                await self._write(claimed)
+        finally:
+            self._deliveries.pop(job.plan_id, None)
+
+    async def _write(self, run: Run) -> None:
+        await self._service.execute(run)
+        if run.ending is not None:
+            await self._acknowledge(run.plan_id)
+        elif run.stopped == "shutdown":
+            await self._give_back(run.plan_id, 0)
+        # Fenced: the delivery belongs to whoever owns the plan now.
+
+    async def _on_refused(self, job: GenerateJob, refused: Refused) -> None:
+        view = refused.view
+        if view.status == "generating" and refused.wait > 0:
+            await self._give_back(job.plan_id, refused.wait + 0.1)
+            return
+        if view.status == "generating" and view.attempt >= self._max_attempts:
+            ended = await self._service.cancel(job.plan_id, job.user_id, ErrorCode.INTERNAL)
+            if ended is None or ended.status == "generating":
+                await self._give_back(job.plan_id, POSTGRES_PAUSE)
+                return
+        elif view.status == "generating":
+            # The lease ran out between the two statements.
+            await self._give_back(job.plan_id, 0.1)
+            return
+        else:
+            # The news of its end may have been lost, or this delivery would not be here.
+            await self._service.announce(view)
+        await self._acknowledge(job.plan_id)
+
+    async def _acknowledge(self, plan_id: UUID) -> None:
+        try:
+            await self._deliveries[plan_id].ack_sync(timeout=2)
+        except UNAVAILABLE as error:
+            # It will come again, find the terminal row and be acknowledged then.
+            _log.info("job.not_acknowledged", plan_id=str(plan_id), error=repr(error))
+
+    async def _give_back(self, plan_id: UUID, delay: float) -> None:
+        try:
+            await self._deliveries[plan_id].nak(delay=delay or None)
+        except UNAVAILABLE as error:
+            _log.info("job.not_given_back", plan_id=str(plan_id), error=repr(error))
+
+    async def _reject(self, message: Msg) -> None:
+        await message.term()

@@ -1,0 +1,200 @@
+"""A plan while this process writes it: the draft, the numbered events, and what is published of them.
+
+Everything here is synchronous, so nothing can come between an event and the state that it leads to.
+"""
+
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from common.contracts.events import Phase
+from common.contracts.ops import Op
+from generator import payloads
+from generator.draft import Draft, Kept
+from generator.identity import Saved
+from generator.meter import Meter
+
+Clock = Callable[[], float]
+CallLater = Callable[[float, Callable[[], None]], TimerHandle]
+
+
+class LivePlan:
+    """One attempt at a plan. `send` takes the bytes of an event; `interval` says how long operations may wait."""
+
+    def __init__(
+        self,
+        plan_id: UUID,
+        attempt: int,
+        kept: Kept,
+        meter: Meter,
+        *,
+        send: Callable[[bytes], None],
+        clock: Clock,
+        call_later: CallLater,
+        interval: Callable[[], float],
+        flush_chars: int,
+        on_week: Callable[[], None],
+    ) -> None:
+        self.plan_id = plan_id
+        self.attempt = attempt
+        self.seq = 0
+        self.meter = meter
+        self.draft = Draft(meter.weeks_total, kept)
+        # Not sure to be the owner any more: nothing is said until a fenced write has matched (rule 7).
+        self.suspect = False
+        self._over = False
+        self._id = str(plan_id)
+        self._send = send
+        self._clock = clock
+        self._call_later = call_later
+        self._interval = interval
+        self._flush_chars = flush_chars
+        self._on_week = on_week
+        self._pending: list[Op] = []
+        self._pending_chars = 0
+        self._timer: TimerHandle | None = None
+        self._terminal: bytes | None = None
+        self._saved_seq = -1
+        self._written = kept.document() is not None
+        # Whether the present upstream answer has brought operations.
+        self.grown = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome is stored; from then on the terminal event is all there is to say."""
+        return self._terminal is not None
+
+    @property
+    def document(self) -> Any:
+        """What has been written, or None before the first operation."""
+        return self.draft.value if self._written else None
+
+    def open(self) -> None:
+        """The attempt begins: a snapshot at seq 0."""
+        self._publish(self._snapshot())
+
+    def feed(self, text: str) -> None:
+        """Take upstream text.
+
+        Raises:
+            generator.plan_parser.ParseError: it is not JSON.
+        """
+        ops = self.draft.feed(text)
+        self.meter.phase = "streaming"
+        weeks = self.meter.weeks_completed
+        self.meter.count(ops, len(text), self._clock())
+        if self.meter.weeks_completed != weeks:
+            self._on_week()
+        if ops:
+            self._written = self.grown = True
+            self._merge(ops)
+            self._pending_chars += len(text)
+            self._arm()
+
+    def _merge(self, ops: list[Op]) -> None:
+        pending = self._pending
+        for op in ops:
+            last = pending[-1] if pending else None
+            if (
+                op["op"] == "append"
+                and last is not None
+                and last["path"] == op["path"]
+                and isinstance(last["value"], str)
+            ):
+                last["value"] += op["value"]
+            else:
+                pending.append(op)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            if self._pending_chars >= self._flush_chars:
+                self.flush()
+            return
+        interval = self._interval()
+        if interval <= 0 or self._pending_chars >= self._flush_chars:
+            self.flush()
+        else:
+            self._timer = self._call_later(interval, self.flush)
+
+    def flush(self) -> None:
+        """Publish pending operations as one event."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._pending:
+            self._say_progress(self._pending)
+            self._pending = []
+            self._pending_chars = 0
+
+    def _say_progress(self, ops: list[Op]) -> None:
+        self.seq += 1
+        if not self.suspect:
+            self._send(payloads.progress(self._id, self.attempt, self.seq, ops, self.meter.read(self._clock())))
+
+    def enter(self, phase: Phase) -> None:
+        """Change the phase and let viewers see it."""
+        if self.meter.phase != phase:
+            self.flush()
+            self.meter.phase = phase
+            self._say_progress([])
+
+    def restart(self, kept: Kept, phase: Phase) -> None:
+        """Begin another answer on what is kept: a snapshot at the next seq drops the rest."""
+        self.flush()
+        self.draft = Draft(self.meter.weeks_total, kept)
+        self._written = kept.document() is not None
+        self.grown = False
+        self.meter.rewind(len(kept.weeks))
+        self.meter.phase = phase
+        self.seq += 1
+        self._publish(self._snapshot())
+
+    def state(self) -> bytes:
+        """The answer to "how does it stand": a snapshot of exactly what was published, or the terminal event."""
+        if self._terminal is not None:
+            return self._terminal
+        self.flush()
+        return self._snapshot()
+
+    def _snapshot(self) -> bytes:
+        return payloads.snapshot(self._id, self.attempt, self.seq, self.document, self.meter.read(self._clock()))
+
+    def _publish(self, payload: bytes) -> None:
+        if not self.suspect:
+            self._send(payload)
+
+    def trust(self) -> None:
+        """A fenced write has matched: we are the owner. Viewers may have missed events."""
+        if self.suspect and not self._over:
+            self.suspect = False
+            self._send(self.state())
+
+    def to_save(self) -> Saved:
+        """The row for the batch save: exactly what was published, or only the lease when nothing is new."""
+        self.flush()
+        partial = None
+        if self.seq != self._saved_seq:
+            # Empty text clears what an earlier answer had written.
+            partial = orjson.dumps(self.draft.value).decode() if self._written else ""
+        progress = orjson.dumps(self.meter.read(self._clock())).decode()
+        return Saved(self.plan_id, self.attempt, self.seq, partial, progress)
+
+    def saved(self, row: Saved) -> None:
+        """A fenced write of this row has matched."""
+        self._saved_seq = max(self._saved_seq, row.seq)
+
+    def end(self, payload: bytes, seq: int) -> None:
+        """The outcome is stored: publish the terminal event, which is the answer to everything from now on."""
+        self._terminal = payload
+        self.seq = seq
+        self._send(payload)
+
+    def silence(self) -> None:
+        """This attempt is over without an outcome of ours; say nothing any more."""
+        self.suspect = self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,95 @@
+"""How far a plan is, counted from the operations. Pure: time is given."""
+
+from common.contracts.events import Phase, Progress
+from common.contracts.ops import Op
+
+_WEEK_PREFIX = "/weekly_breakdown/"
+# A week's parts in the order in which they are written: number, focus, goals, then seven days.
+_PARTS = {
+    "week": 0.02,
+    "focus": 0.05,
+    "goals": 0.10,
+    "monday": 0.20,
+    "tuesday": 0.31,
+    "wednesday": 0.42,
+    "thursday": 0.53,
+    "friday": 0.64,
+    "saturday": 0.75,
+    "sunday": 0.86,
+}
+# English JSON from the usual tokenizers; a figure for the eye, the bill comes from the provider.
+CHARS_PER_TOKEN = 4
+
+
+class Meter:
+    """Counts weeks and characters; `percent` never falls."""
+
+    def __init__(self, weeks_total: int, *, started_at: float, elapsed_ms: int = 0, percent: float = 0.0) -> None:
+        self.weeks_total = weeks_total
+        self.weeks_completed = 0
+        self.chars = 0
+        self.phase: Phase = "connecting"
+        self._started_at = started_at
+        self._elapsed_before = elapsed_ms
+        self._first_at: float | None = None
+        self._chars_before = 0
+        self._percent = percent
+        self._share = 0.0
+
+    def count(self, ops: list[Op], chars: int, now: float) -> None:
+        """Take the operations that `chars` characters of upstream text brought at `now` (monotonic seconds)."""
+        if self._first_at is None:
+            self._first_at = now
+        self.chars += chars
+        for op in ops:
+            if op["op"] == "add" and op["path"].startswith(_WEEK_PREFIX):
+                self._place(op["path"][len(_WEEK_PREFIX) :])
+
+    def _place(self, place: str) -> None:
+        index, _, rest = place.partition("/")
+        if not rest:
+            self.weeks_completed = min(int(index), self.weeks_total)
+            self._share = 0.0
+            return
+        part = rest.removeprefix("daily_tasks/")
+        self._share = max(self._share, _PARTS.get(part, 0.0))
+
+    def rewind(self, weeks_completed: int) -> None:
+        """A continuation begins: this many weeks stand. `percent` stays where it was."""
+        self.weeks_completed = weeks_completed
+        self._share = 0.0
+
+    def finish(self) -> None:
+        """The document is whole."""
+        self.weeks_completed = self.weeks_total
+        self._share = 0.0
+
+    def read(self, now: float, *, ended: bool = False, complete: bool = False) -> dict[str, object]:
+        """`progress` as it goes over the wire (see `common.contracts.events.Progress`)."""
+        share = (self.weeks_completed + self._share) / self.weeks_total * 100
+        # 100 is said by `complete` alone.
+        self._percent = 100.0 if complete else max(self._percent, min(share, 99.0))
+        writing = now - self._first_at if self._first_at is not None else 0.0
+        speed = self.chars / CHARS_PER_TOKEN / writing if writing > 0.2 else 0.0
+        return {
+            "phase": None if ended else self.phase,
+            "weeksCompleted": self.weeks_completed,
+            "weeksTotal": self.weeks_total,
+            "percent": round(self._percent, 1),
+            "chars": self.chars,
+            "tokensPerSecond": round(speed, 1),
+            "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),
+        }
+
+
+def nothing_yet(weeks_total: int) -> Progress:
+    """The progress of a plan that no generator has claimed."""
+    return Progress(
+        phase="queued",
+        weeks_completed=0,
+        weeks_total=weeks_total,
+        percent=0,
+        chars=0,
+        tokens_per_second=0,
+        elapsed_ms=0,
+    )

@@ -1,0 +1,71 @@
+"""The one way out to NATS: a queue and a single task, so that what is said first arrives first."""
+
+import asyncio
+from collections import deque
+from uuid import UUID
+
+import structlog
+
+from common.broker import UNAVAILABLE, Broker
+from common.contracts import subjects
+from common.contracts.messages import Outcome
+
+_log = structlog.get_logger(__name__)
+
+# nats-py buffers 2 MiB while it reconnects and then raises; while NATS is away nothing is queued here at all.
+MAX_QUEUED = 20_000
+
+
+class Publisher:
+    """`send` never waits and never raises: publishing must not fail a plan."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._wake = asyncio.Event()
+        self.dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether a message would go out now."""
+        return self._broker.connected
+
+    def send(self, subject: str, payload: bytes) -> None:
+        """Queue a message in order; dropped while NATS is away (a snapshot follows when it is back)."""
+        if not self._broker.connected or len(self._queue) >= MAX_QUEUED:
+            self.dropped += 1
+            return
+        self._queue.append((subject, payload))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish what is queued, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                subject, payload = self._queue.popleft()
+                try:
+                    await self._broker.client.publish(subject, payload)
+                except UNAVAILABLE as error:
+                    self.dropped += 1 + len(self._queue)
+                    self._queue.clear()
+                    _log.warning("publish.failed", subject=subject, error=repr(error))
+
+    async def announce(self, outcome: Outcome) -> bool:
+        """Put an outcome on the outcomes stream, where plan-api settles from; False when NATS cannot take it now."""
+        if not self._broker.connected:
+            return False
+        message_id = f"{outcome.plan_id}.{outcome.attempt}"
+        try:
+            await self._broker.jetstream.publish(
+                subjects.outcome(outcome.plan_id), outcome.to_json(), headers={"Nats-Msg-Id": message_id}
+            )
+        except UNAVAILABLE as error:
+            _log.warning("outcome.not_announced", plan_id=str(outcome.plan_id), error=repr(error))
+            return False
+        return True
+
+    def event(self, plan_id: UUID, payload: bytes) -> None:
+        """Publish a stream event of a plan."""
+        self.send(subjects.events(plan_id), payload)

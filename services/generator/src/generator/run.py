@@ -1,0 +1,174 @@
+"""One attempt at a plan in this process, from the claim to the stored and announced outcome."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import structlog
+
+from common.contracts.errors import ErrorCode
+from common.contracts.messages import GenerateJob, Outcome
+from common.postgres import UNAVAILABLE
+from generator import payloads
+from generator.grace import Grace
+from generator.identity import Claim, Ending, cancelled, failed
+from generator.live_plan import LivePlan
+from generator.openrouter import UpstreamCall
+from generator.publisher import Publisher
+from generator.repository import PlanRepository
+from generator.repository.calls import CallRecord
+from generator.usage import total
+
+_log = structlog.get_logger(__name__)
+
+StopReason = Literal["cancel", "disconnected", "fenced", "shutdown"]
+Write = Callable[[LivePlan], Awaitable[Ending]]
+RecordCall = Callable[[CallRecord], None]
+
+STORE_PAUSE = 0.5
+
+
+class Run:
+    """Owns an attempt. `stop` ends it from outside; `done` is set once the outcome is stored, or is not ours."""
+
+    def __init__(
+        self,
+        job: GenerateJob,
+        claim: Claim,
+        plan: LivePlan,
+        repository: PlanRepository,
+        publisher: Publisher,
+        grace: Grace,
+        record: RecordCall,
+    ) -> None:
+        self.job = job
+        self.claim = claim
+        self.plan = plan
+        self.grace = grace
+        self.calls: list[UpstreamCall] = []
+        self.done = asyncio.Event()
+        self.ending: Ending | None = None
+        self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
+        self._repository = repository
+        self._publisher = publisher
+        self._record = record
+
+    @property
+    def plan_id(self) -> UUID:
+        """Which plan."""
+        return self.claim.plan_id
+
+    @property
+    def stopped(self) -> StopReason | None:
+        """Why it was stopped from outside, if it was."""
+        return self._stop.result() if self._stop.done() else None
+
+    def record(self, record: CallRecord) -> None:
+        """An upstream call of this attempt has ended."""
+        self.calls.append(record.call)
+        self._record(record)
+
+    def stop(self, reason: StopReason) -> None:
+        """End the attempt; the first reason counts."""
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def execute(self, write: Write, seconds: float) -> Ending | None:
+        """Write the plan and store how it ended; None when the outcome is not ours to store.
+
+        The upstream connection is closed before anything is stored: that is what a cancel is for.
+        """
+        try:
+            ending = await self._write(write, seconds)
+            if ending is not None and await self._store(ending):
+                self.ending = ending
+                await self._announce(ending)
+                return ending
+            self.plan.silence()
+            return None
+        finally:
+            self.done.set()
+
+    async def _write(self, write: Write, seconds: float) -> Ending | None:
+        self.plan.open()
+        writing = asyncio.ensure_future(write(self.plan))
+        try:
+            async with asyncio.timeout(seconds):
+                either: set[asyncio.Future[Any]] = {writing, self._stop}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if writing.done():
+                    return self._written(writing)
+        except TimeoutError:
+            return failed(ErrorCode.UPSTREAM_TIMEOUT, self.plan.document)
+        finally:
+            await _end(writing)
+        return self._stopped()
+
+    def _written(self, writing: "asyncio.Future[Ending]") -> Ending:
+        error = writing.exception()
+        if error is None:
+            return writing.result()
+        _log.error("plan.crashed", plan_id=str(self.plan_id), attempt=self.claim.attempt, exc_info=error)
+        return failed(ErrorCode.INTERNAL, self.plan.document)
+
+    def _stopped(self) -> Ending | None:
+        self.plan.flush()
+        match self.stopped:
+            case "cancel":
+                return cancelled(self.plan.document)
+            case "disconnected":
+                return failed(ErrorCode.CLIENT_DISCONNECTED, self.plan.document)
+            case _:
+                return None
+
+    async def _store(self, ending: Ending) -> bool:
+        """Try until Postgres says yes or no: an outcome that is not stored is never announced."""
+        self.plan.flush()
+        seq = self.plan.seq + 1
+        progress = self.plan.meter.read(
+            asyncio.get_running_loop().time(), ended=True, complete=ending.ended_as == "complete"
+        )
+        usage = total(self.calls)
+        outcome_id = uuid4()
+        while True:
+            try:
+                stored = await self._repository.finish(self.claim, ending, seq, progress, usage, outcome_id)
+            except UNAVAILABLE as error:
+                _log.warning("plan.not_stored_yet", plan_id=str(self.plan_id), error=repr(error))
+                await asyncio.sleep(STORE_PAUSE)
+                continue
+            if stored:
+                payload = payloads.terminal(self.plan_id, self.claim.attempt, seq, ending, usage, progress)
+                self.plan.end(payload, seq)
+            log = _log.warning if ending.ended_as == "error" or not stored else _log.info
+            log(
+                "plan.ended" if stored else "plan.fenced",
+                plan_id=str(self.plan_id),
+                attempt=self.claim.attempt,
+                status=ending.status,
+                code=ending.code,
+                offset=self.plan.meter.chars,
+            )
+            return stored
+
+    async def _announce(self, ending: Ending) -> None:
+        outcome = Outcome(
+            plan_id=self.plan_id,
+            attempt=self.claim.attempt,
+            status=ending.status,
+            charge=ending.charge,
+            code=ending.code,
+        )
+        if await self._publisher.announce(outcome):
+            try:
+                await self._repository.mark_announced(self.plan_id)
+            except UNAVAILABLE as error:
+                _log.warning("plan.announcement_not_marked", plan_id=str(self.plan_id), error=repr(error))
+
+
+async def _end(writing: "asyncio.Future[Ending]") -> None:
+    writing.cancel()
+    await asyncio.wait({writing})
+    if not writing.cancelled():
+        writing.exception()  # looked at, so that asyncio does not report it as lost

@@ -1,0 +1,236 @@
+"""The generator's use cases: write a plan, end one from outside, say how plans stand, leave in order."""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from common.contracts.errors import ErrorCode
+from common.contracts.internal import PlanView
+from common.contracts.messages import GenerateJob, Outcome
+from common.postgres import UNAVAILABLE
+from generator import payloads
+from generator.control import ControlDesk
+from generator.draft import keep
+from generator.grace import Grace
+from generator.identity import Claim, Refused
+from generator.live_plan import LivePlan
+from generator.meter import Meter
+from generator.openrouter import OpenRouterService
+from generator.pacing import Pacer
+from generator.publisher import Publisher
+from generator.recovery import Limits
+from generator.repository import PlanRepository, SaveRepository, ViewRepository
+from generator.run import Run
+from generator.saver import Saver
+from generator.settings import Settings
+from generator.usage import UsageRecorder
+from generator.writer import PlanWriter
+
+_log = structlog.get_logger(__name__)
+
+FINISH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the use cases are made of; `app.py` puts them together."""
+
+    settings: Settings
+    plans: PlanRepository
+    views: ViewRepository
+    saves: SaveRepository
+    openrouter: OpenRouterService
+    recorder: UsageRecorder
+    publisher: Publisher
+    pacer: Pacer
+
+
+class GenerationService:
+    """Everything that can be done with a plan in this process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._runs: dict[UUID, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._desk: ControlDesk | None = None
+        self._saver: Saver | None = None
+        settings = parts.settings
+        self._limits = Limits(settings.upstream_tries, settings.continuations, settings.repairs)
+
+    def wire(self, desk: ControlDesk, saver: Saver) -> None:
+        """The two that look at the runs and are told of new ones."""
+        self._desk = desk
+        self._saver = saver
+
+    def running(self) -> list[Run]:
+        """The attempts that this process owns now."""
+        return list(self._runs.values())
+
+    def find(self, plan_id: UUID) -> Run | None:
+        """The attempt at this plan, if it is written here."""
+        return self._runs.get(plan_id)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another plan may be taken."""
+        return len(self._tasks) < self._parts.settings.generator_concurrency
+
+    def spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        """One task a plan; `drain` waits for them."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("plan.task_crashed", exc_info=error)
+
+    async def claim(self, job: GenerateJob) -> Run | Refused:
+        """Become the owner of a plan, or say why not.
+
+        Raises:
+            common.postgres.UNAVAILABLE: Postgres is away.
+        """
+        claim = await self._parts.plans.claim(job, self._parts.settings.attempts)
+        if isinstance(claim, Refused):
+            return claim
+        if claim.attempt > 1:
+            _log.warning("plan.taken_over", plan_id=str(job.plan_id), attempt=claim.attempt)
+        run = self._new_run(job, claim)
+        self._runs[job.plan_id] = run
+        return run
+
+    def _new_run(self, job: GenerateJob, claim: Claim) -> Run:
+        parts, loop = self._parts, asyncio.get_running_loop()
+        saver = self._saver
+        assert saver is not None, "wired at start-up"
+        weeks = job.preferences.weeks
+        kept = keep(claim.partial, weeks, complete=False)
+        meter = Meter(weeks, started_at=loop.time(), elapsed_ms=claim.elapsed_ms, percent=claim.percent)
+        meter.rewind(len(kept.weeks))
+        plan = LivePlan(
+            claim.plan_id,
+            claim.attempt,
+            kept,
+            meter,
+            send=lambda payload: parts.publisher.event(claim.plan_id, payload),
+            clock=loop.time,
+            call_later=loop.call_later,
+            interval=lambda: parts.pacer.interval,
+            flush_chars=parts.settings.streaming_chunk_size,
+            on_week=saver.soon,
+        )
+        follows_viewers = job.mode == "stream" and job.on_disconnect == "abort"
+        grace = Grace(parts.settings.disconnect_grace_seconds if follows_viewers else -1, loop.time())
+        return Run(job, claim, plan, parts.plans, parts.publisher, grace, parts.recorder.record)
+
+    async def execute(self, run: Run) -> None:
+        """Write the claimed plan to its end."""
+        parts, job = self._parts, run.job
+        assert self._desk is not None, "wired at start-up"
+        writer = PlanWriter(parts.openrouter, self._limits, run.record)
+        user = hashlib.sha256(str(job.user_id).encode()).hexdigest()
+        streaming = job.mode == "stream"
+        try:
+            await self._desk.attach(run)
+            await run.execute(
+                lambda plan: writer.write(plan, job.preferences, user, streaming=streaming),
+                parts.settings.streaming_timeout / 1000,
+            )
+        finally:
+            self._runs.pop(run.plan_id, None)
+            self._desk.detach_later(run)
+
+    async def generate(self, job: GenerateJob, seconds: float) -> PlanView | None:
+        """Write a plan while the caller waits; idempotent by planId. None when it has not ended in time.
+
+        It goes on when the caller has gone: the caller will ask again.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    view = await self._generate_once(job)
+                    if view is not None and view.status != "generating":
+                        return view
+        except TimeoutError:
+            return None
+
+    async def _generate_once(self, job: GenerateJob) -> PlanView | None:
+        run = self.find(job.plan_id)
+        if run is None:
+            claimed = await self.claim(job)
+            if isinstance(claimed, Refused):
+                if claimed.view.status == "generating":
+                    await asyncio.sleep(min(claimed.wait + 0.1, 1.0))
+                return claimed.view
+            run = claimed
+            self.spawn(self.execute(run))
+        await run.done.wait()
+        return await self._parts.views.view(job.plan_id)
+
+    async def view(self, plan_id: UUID) -> PlanView | None:
+        """The stored row, or None."""
+        return await self._parts.views.view(plan_id)
+
+    async def query(self, plan_ids: Sequence[UUID], *, watched: bool, brief: bool) -> list[PlanView]:
+        """The stored rows of many plans."""
+        return await self._parts.views.views(plan_ids, watched=watched, brief=brief)
+
+    async def cancel(self, plan_id: UUID, user_id: UUID, code: ErrorCode | None) -> PlanView | None:
+        """End a plan wherever it runs, also before anybody has claimed it; the first outcome wins.
+
+        `code` None is the user's cancel; otherwise the plan has failed for that reason.
+        """
+        run = self.find(plan_id)
+        if run is not None and code is None:
+            run.stop("cancel")
+            try:
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await run.done.wait()
+            except TimeoutError:
+                _log.warning("cancel.slow", plan_id=str(plan_id))
+            if run.ending is not None:
+                return await self.view(plan_id)
+        ended_as = "cancelled" if code is None else "error"
+        view = await self._parts.plans.end(plan_id, user_id, ended_as, code, only_unowned=code is not None)
+        if view is not None and view.ended_as is not None:
+            await self.announce(view)
+        return view
+
+    async def erase(self, plan_id: UUID) -> None:
+        """Delete what was written, for good."""
+        await self._parts.plans.erase(plan_id)
+
+    async def announce(self, view: PlanView) -> None:
+        """Say again how a plan has ended: to viewers, and to plan-api for settlement."""
+        assert view.charge is not None, "a terminal row says what is charged"
+        assert view.status != "generating", "only an end is announced"
+        self._parts.publisher.event(view.plan_id, payloads.terminal_of(view))
+        outcome = Outcome(
+            plan_id=view.plan_id, attempt=view.attempt, status=view.status, charge=view.charge, code=view.code
+        )
+        if await self._parts.publisher.announce(outcome):
+            await self._parts.plans.mark_announced(view.plan_id)
+
+    async def drain(self, seconds: float) -> None:
+        """Let running plans finish until the deadline, then save the rest and hand them to another generator."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        rest = self.running()
+        for run in rest:
+            run.stop("shutdown")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        if rest:
+            try:
+                await self._parts.saves.save([run.plan.to_save() for run in rest if run.ending is None])
+                await self._parts.plans.give_back([run.claim for run in rest])
+            except UNAVAILABLE as error:
+                _log.warning("drain.not_saved", plans=len(rest), error=repr(error))
+            _log.info("drain.handed_over", plans=len(rest))

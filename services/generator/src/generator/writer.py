@@ -1,0 +1,186 @@
+"""Write one attempt of a plan: upstream calls, one after the other, until the document is whole or nothing helps."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from common.contracts.errors import ErrorCode
+from common.contracts.inputs import Preferences
+from common.contracts.plan import provider_schema, validate_plan
+from generator.draft import Kept, keep
+from generator.identity import Ending, completed, failed
+from generator.live_plan import LivePlan
+from generator.openrouter import CompletionRequest, OpenRouterService, UpstreamCall, UpstreamError
+from generator.plan_parser import ParseError
+from generator.prompt import messages_for, repair_messages_for
+from generator.recovery import Broken, Call, Complete, Fail, History, Limits, Purpose, Whole, next_step
+from generator.repository.calls import CallRecord
+
+_log = structlog.get_logger(__name__)
+
+RecordCall = Callable[[CallRecord], None]
+BeforeRead = Callable[[], Awaitable[None]]
+
+
+class PlanWriter:
+    """Drives the upstream calls of one attempt. `record` takes each call's costs, whatever became of it."""
+
+    def __init__(
+        self,
+        service: OpenRouterService,
+        limits: Limits,
+        record: RecordCall,
+        before_read: BeforeRead | None = None,
+    ) -> None:
+        self._service = service
+        self._limits = limits
+        self._record = record
+        self._before_read = before_read
+
+    async def write(self, plan: LivePlan, preferences: Preferences, user: str, *, streaming: bool) -> Ending:
+        """Fill the plan; the ending is not stored yet. Cancelling this closes the upstream connection."""
+        attempt = _Attempt(self._service, plan, preferences, user, self._record, self._before_read)
+        history = History(streaming=streaming)
+        purpose: Purpose = "continuation" if plan.draft.kept.document() is not None else _first(streaming)
+        while True:
+            ended = await attempt.call(purpose, streaming=streaming)
+            history, step = next_step(history, purpose, ended, self._limits, random.random())  # noqa: S311 - jitter
+            match step:
+                case Complete():
+                    return completed(plan.document)
+                case Fail(code):
+                    return failed(code, plan.document)
+                case Call(purpose, pause):
+                    _log.info("plan.next_call", plan_id=str(plan.plan_id), purpose=purpose, pause=round(pause, 2))
+                    await attempt.prepare(purpose, pause)
+
+
+def _first(streaming: bool) -> Purpose:
+    return "stream" if streaming else "sync"
+
+
+class _Attempt:
+    """The calls of one attempt, and what the last one left behind."""
+
+    def __init__(
+        self,
+        service: OpenRouterService,
+        plan: LivePlan,
+        preferences: Preferences,
+        user: str,
+        record: RecordCall,
+        before_read: BeforeRead | None,
+    ) -> None:
+        self._service = service
+        self._before_read = before_read
+        self._plan = plan
+        self._preferences = preferences
+        self._user = user
+        self._record = record
+        self._invalid: tuple[Any, list[str]] = (None, [])
+
+    async def call(self, purpose: Purpose, *, streaming: bool) -> Whole | Broken:
+        """Make one call, feed the draft with what it brings, and say how it ended."""
+        call = UpstreamCall()
+        started = datetime.now(UTC)
+        failure: UpstreamError | ParseError | None = None
+        try:
+            if streaming and purpose in ("stream", "continuation"):
+                await self._stream(call)
+            else:
+                await self._at_once(purpose, call)
+        except (UpstreamError, ParseError) as error:
+            failure = error
+        finally:
+            code = None if failure is None else _code(failure)
+            self._record(CallRecord(self._plan.plan_id, self._plan.attempt, purpose, started, call, code))
+        return self._judge(call, failure)
+
+    async def _stream(self, call: UpstreamCall) -> None:
+        plan = self._plan
+        async with self._service.generate_plan_stream(
+            self._request(), call=call, before_read=self._before_read
+        ) as stream:
+            async for chunk in stream:
+                plan.feed(chunk.text)
+        plan.flush()
+
+    async def _at_once(self, purpose: Purpose, call: UpstreamCall) -> None:
+        repair = purpose == "repair"
+        completion = await self._service.generate_plan(self._repair() if repair else self._request(), call=call)
+        if repair:
+            # Only now: until the better document is here, viewers keep the one they have.
+            self._plan.restart(Kept(), "validating")
+        self._plan.feed(completion.text)
+        self._plan.flush()
+
+    def _request(self) -> CompletionRequest:
+        task = self._plan.draft.kept.task(self._plan.meter.weeks_total)
+        return self._completion(messages_for(self._preferences, task), summary=task.summary)
+
+    def _repair(self) -> CompletionRequest:
+        document, problems = self._invalid
+        task = Kept().task(self._plan.meter.weeks_total)
+        return self._completion(repair_messages_for(self._preferences, task, document, problems), summary=True)
+
+    def _completion(self, messages: list[dict[str, str]], *, summary: bool) -> CompletionRequest:
+        return CompletionRequest(
+            messages=messages,
+            session_id=str(self._plan.plan_id),
+            user=self._user,
+            schema=provider_schema(summary=summary),
+        )
+
+    def _judge(self, call: UpstreamCall, failure: UpstreamError | ParseError | None) -> Whole | Broken:
+        plan = self._plan
+        if plan.draft.complete and not isinstance(failure, ParseError):
+            return Whole(self._validate())
+        before = plan.draft.kept
+        kept = keep(plan.document, plan.meter.weeks_total, complete=False)
+        progressed = len(kept.weeks) > len(before.weeks)
+        wrote = plan.grown
+        if isinstance(failure, UpstreamError):
+            return Broken(failure.code, failure.retryable, wrote, progressed, failure.retry_after)
+        _log.warning(
+            "plan.broken_off", plan_id=str(plan.plan_id), attempt=plan.attempt, code=_code(failure), reason=str(failure)
+        )
+        # A budget used up before any content will be used up again.
+        retryable = wrote or call.finish_reason != "length"
+        return Broken(_code(failure), retryable, wrote, progressed)
+
+    def _validate(self) -> bool:
+        plan = self._plan
+        plan.enter("validating")
+        document = plan.document
+        try:
+            validate_plan(document, plan.meter.weeks_total)
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:10]]
+            self._invalid = (document, problems)
+            _log.warning("plan.invalid", plan_id=str(plan.plan_id), attempt=plan.attempt, code="invalid_plan")
+            return False
+        plan.meter.finish()
+        return True
+
+    async def prepare(self, purpose: Purpose, pause: float) -> None:
+        """Get the draft ready for the next call, then wait out the pause."""
+        plan = self._plan
+        if purpose == "repair":
+            plan.enter("validating")
+        elif plan.grown:
+            kept = keep(plan.document, plan.meter.weeks_total, complete=False)
+            plan.restart(kept, "retrying")
+        else:
+            plan.enter("retrying")
+        await asyncio.sleep(pause)
+
+
+def _code(failure: UpstreamError | ParseError | None) -> ErrorCode:
+    if isinstance(failure, UpstreamError):
+        return failure.code
+    return ErrorCode.INVALID_PLAN if isinstance(failure, ParseError) else ErrorCode.UPSTREAM_ERROR
