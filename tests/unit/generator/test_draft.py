@@ -1,0 +1,79 @@
+"""The draft: operations that fold to the document, kept parts, and re-based continuations."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.contracts.plan import DAYS
+from common.fold import apply
+from generator.draft import Draft, Kept, keep
+
+
+def week(number: int, text: str = "work") -> dict[str, Any]:
+    """A valid week."""
+    task = {"description": text, "focus_area": "x", "start_time": "09:00", "end_time": "10:00"}
+    return {"week": number, "focus": text, "goals": [text], "daily_tasks": {day: [task] for day in DAYS}}
+
+
+def document(weeks: int) -> dict[str, Any]:
+    """A valid plan."""
+    return {"monthly_summary": "All of it.", "weekly_breakdown": [week(n) for n in range(1, weeks + 1)]}
+
+
+def feed(draft: Draft, text: str, size: int) -> Any:
+    """Feed in pieces and fold what a viewer would."""
+    held = json.loads(json.dumps(draft.kept.document()))
+    for start in range(0, len(text), size):
+        held = apply(held, draft.feed(text[start : start + size]))
+        assert held == draft.value
+    return held
+
+
+@given(size=st.integers(1, 400))
+def test_first_answer_folds_to_itself(size: int) -> None:
+    """Without kept parts the viewer's document is the answer."""
+    assert feed(Draft(2), json.dumps(document(2)), size) == document(2)
+
+
+@given(cut=st.integers(0, 3000), size=st.integers(1, 200))
+def test_continuation_completes_what_was_kept(cut: int, size: int) -> None:
+    """Cut anywhere, keep, write the missing parts: the whole equals the uncut plan, and every step folds."""
+    whole, total = document(4), 4
+    text = json.dumps(whole)
+    first = Draft(total)
+    first.feed(text[: min(cut, len(text) - 1)])
+    kept = keep(first.value, total, complete=False)
+    task = kept.task(total)
+    answer = {"weekly_breakdown": [week(number) for number in task.weeks]}
+    if task.summary:
+        answer = {"monthly_summary": "All of it."} | answer
+    assert feed(Draft(total, kept), json.dumps(answer), size) == whole
+
+
+def test_week_numbers_follow_the_index_and_a_surplus_is_dropped() -> None:
+    """A continuation that counts from 1 and writes a week too many still gives exactly the plan's weeks."""
+    kept = Kept("All of it.", (week(1), week(2)))
+    answer = json.dumps({"weekly_breakdown": [week(1), week(2), week(3)], "extra": {"a": [1]}})
+    assert feed(Draft(4, kept), answer, 7) == document(4)
+
+
+def test_a_summary_still_growing_is_not_kept() -> None:
+    """Only a summary that something follows is known to be complete."""
+    assert keep({"monthly_summary": "All of"}, 4, complete=False) == Kept()
+    assert keep({"monthly_summary": "All.", "weekly_breakdown": []}, 4, complete=False) == Kept("All.")
+
+
+@pytest.mark.parametrize("broken", [{"week": 2}, week(3), week(2) | {"extra": 1}, None, "week"])
+def test_weeks_are_kept_up_to_the_first_that_is_not_valid(broken: Any) -> None:
+    """Leading weeks that validate singly stand; from the first other on everything is written again."""
+    partial = {"monthly_summary": "All.", "weekly_breakdown": [week(1), broken, week(3)]}
+    assert keep(partial, 4, complete=False).weeks == (week(1),)
+
+
+@pytest.mark.parametrize("nothing", [None, [], "text", 7, {}])
+def test_nothing_usable_keeps_nothing(nothing: Any) -> None:
+    """What is not a plan's beginning is not built on."""
+    assert keep(nothing, 4, complete=False) == Kept()

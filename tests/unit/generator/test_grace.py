@@ -1,0 +1,72 @@
+"""The grace period of a plan that ends with its viewers."""
+
+import pytest
+
+from generator.grace import POLL_SECONDS, Grace
+
+
+def test_nobody_for_the_whole_period_expires() -> None:
+    """The clock starts with the first poll that finds nobody, and asks again just before it runs out."""
+    grace = Grace(30, now=0)
+    grace.left(5)
+    assert grace.due(5)
+    grace.nobody(5)
+    assert not grace.expired(34)
+    assert grace.due(35)
+    assert grace.expired(35)
+
+
+def test_a_viewer_who_comes_back_stops_the_clock() -> None:
+    """Somebody watching resets everything."""
+    grace = Grace(30, now=0)
+    grace.nobody(10)
+    grace.somebody(30)
+    assert not grace.expired(1000)
+
+
+def test_zero_means_at_once() -> None:
+    """As in the guide: the last viewer's leaving ends the plan."""
+    grace = Grace(0, now=0)
+    grace.left(3)
+    grace.nobody(3)
+    assert grace.expired(3)
+
+
+@pytest.mark.parametrize("now", [0, 10, 1e9])
+def test_negative_means_never(now: float) -> None:
+    """-1, and every plan that is to be written on without viewers, is not even polled."""
+    grace = Grace(-1, now=0)
+    grace.left(0)
+    grace.nobody(0)
+    assert not grace.due(now)
+    assert not grace.expired(now)
+
+
+def test_three_silences_count_as_absent() -> None:
+    """A gateway that does not answer is asked again before it counts."""
+    grace = Grace(0, now=0)
+    for _ in range(2):
+        grace.silence(POLL_SECONDS)
+        assert grace.due(POLL_SECONDS)
+        assert not grace.expired(POLL_SECONDS)
+    grace.silence(POLL_SECONDS)
+    assert grace.expired(POLL_SECONDS)
+
+
+def test_outage_starts_the_clock_again() -> None:
+    """While nobody could be heard, nobody was absent."""
+    grace = Grace(30, now=0)
+    grace.nobody(10)
+    grace.restart(100)
+    assert not grace.expired(129)
+    assert grace.expired(130)
+
+
+def test_a_word_over_http_counts_when_it_is_newer() -> None:
+    """A gateway that asked over HTTP after the clock had started has viewers."""
+    grace = Grace(30, now=0)
+    grace.nobody(10)
+    grace.watched(ago=20, now=25)
+    assert grace.expired(40)
+    grace.watched(ago=1, now=39)
+    assert not grace.expired(40)

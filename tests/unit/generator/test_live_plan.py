@@ -1,0 +1,189 @@
+"""A plan while it is written: numbered events that fold to the state which a snapshot shows."""
+
+import copy
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import TypeAdapter
+
+from common.contracts.events import StreamEvent
+from common.contracts.plan import DAYS
+from common.fold import apply
+from generator import payloads
+from generator.draft import Kept
+from generator.identity import completed
+from generator.live_plan import LivePlan
+from generator.meter import Meter
+
+EVENT: TypeAdapter[Any] = TypeAdapter(StreamEvent)
+TEXT = json.dumps(
+    {
+        "monthly_summary": "A plan — with “quotes” and a\nline.",
+        "weekly_breakdown": [
+            {"week": n, "focus": "f", "goals": ["g"], "daily_tasks": {day: [] for day in DAYS}} for n in (1, 2, 3, 4)
+        ],
+    }
+)
+
+
+class Timer:
+    """A timer that fires when the test says so."""
+
+    def __init__(self, callback: Any) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Bench:
+    """A live plan, what it has sent, and its timers."""
+
+    def __init__(self, interval: float, kept: Kept | None = None, flush_chars: int = 1024) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.timers: list[Timer] = []
+        self.weeks = 0
+        self.plan = LivePlan(
+            uuid4(),
+            1,
+            kept or Kept(),
+            Meter(4, started_at=0),
+            send=self._send,
+            clock=lambda: 1.0,
+            call_later=self._later,
+            interval=lambda: interval,
+            flush_chars=flush_chars,
+            on_week=self._week,
+        )
+
+    def _send(self, payload: bytes) -> None:
+        assert payload.startswith(b'{"event":"')
+        EVENT.validate_json(payload)
+        self.sent.append(json.loads(payload))
+
+    def _later(self, _: float, callback: Any) -> Any:
+        self.timers.append(Timer(callback))
+        return self.timers[-1]
+
+    def _week(self) -> None:
+        self.weeks += 1
+
+    def folded(self) -> Any:
+        """What a viewer holds who got everything."""
+        held, seq = None, None
+        for event in copy.deepcopy(self.sent):
+            if event["event"] == "snapshot":
+                held = event["plan"]
+            else:
+                assert event["seq"] == seq + 1
+                held = apply(held, event["ops"])
+            seq = event["seq"]
+        return held
+
+
+@pytest.mark.parametrize("size", [1, 4, 50, 5000])
+def test_events_fold_to_the_document(size: int) -> None:
+    """With time to spare every piece goes out at once, numbered without a gap."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    for start in range(0, len(TEXT), size):
+        bench.plan.feed(TEXT[start : start + size])
+        assert bench.folded() == bench.plan.document
+    assert bench.folded() == json.loads(TEXT)
+    assert bench.weeks >= 1
+
+
+def test_operations_of_one_interval_are_one_event() -> None:
+    """A timer is armed at the first pending operation; what came until then is merged."""
+    bench = Bench(interval=0.04)
+    bench.plan.open()
+    for piece in ('{"monthly_summary": "a', "b", "c", "d"):
+        bench.plan.feed(piece)
+    assert len(bench.timers) == 1
+    assert len(bench.sent) == 1
+    bench.timers[0].callback()
+    assert bench.sent[1]["ops"] == [
+        {"op": "add", "path": "", "value": {}},
+        {"op": "add", "path": "/monthly_summary", "value": "abcd"},
+    ]
+
+
+def test_much_text_goes_out_before_the_interval_ends() -> None:
+    """STREAMING_CHUNK_SIZE ends an interval early, and its timer is cancelled."""
+    bench = Bench(interval=0.04, flush_chars=30)
+    bench.plan.open()
+    bench.plan.feed('{"monthly_summary": "')
+    bench.plan.feed("a long piece of text")
+    assert len(bench.sent) == 2
+    assert bench.timers[0].cancelled
+
+
+def test_snapshot_holds_exactly_what_was_published() -> None:
+    """A state request first publishes what is pending, so that the snapshot's seq is true."""
+    bench = Bench(interval=0.04)
+    bench.plan.open()
+    bench.plan.feed('{"monthly_summary": "abc')
+    snapshot = json.loads(bench.plan.state())
+    assert (snapshot["seq"], snapshot["plan"]) == (1, {"monthly_summary": "abc"})
+    assert bench.sent[-1]["event"] == "progress"
+    assert bench.sent[-1]["seq"] == 1
+
+
+def test_restart_is_a_snapshot_at_the_next_seq() -> None:
+    """A continuation drops what it does not keep, and goes on counting."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    bench.plan.feed('{"monthly_summary": "All.", "weekly_breakdown": [{"we')
+    bench.plan.restart(Kept("All."), "retrying")
+    assert bench.sent[-1]["event"] == "snapshot"
+    assert bench.sent[-1]["seq"] == bench.sent[-2]["seq"] + 1
+    assert bench.folded() == {"monthly_summary": "All.", "weekly_breakdown": []}
+
+
+def test_a_suspect_plan_is_silent_until_a_write_has_matched() -> None:
+    """A zombie says nothing; once trusted it opens with a snapshot, and seq has gone on."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    bench.plan.suspect = True
+    bench.plan.feed('{"monthly_summary": "abc"')
+    assert len(bench.sent) == 1
+    bench.plan.trust()
+    assert bench.sent[-1]["event"] == "snapshot"
+    assert bench.sent[-1]["plan"] == {"monthly_summary": "abc"}
+    assert bench.sent[-1]["seq"] == 1
+
+
+def test_a_silenced_plan_is_never_trusted_again() -> None:
+    """After the fence has fallen nothing is said any more."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    bench.plan.silence()
+    bench.plan.trust()
+    assert len(bench.sent) == 1
+
+
+def test_saves_carry_the_document_only_when_it_has_changed() -> None:
+    """The lease is renewed without writing the document again; an emptied document is cleared."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    bench.plan.feed('{"monthly_summary": "All.", "x')
+    first = bench.plan.to_save()
+    assert (first.seq, first.partial) == (1, '{"monthly_summary":"All."}')
+    bench.plan.saved(first)
+    assert bench.plan.to_save().partial is None
+    bench.plan.restart(Kept(), "retrying")
+    assert bench.plan.to_save().partial == ""
+
+
+def test_after_the_end_the_state_is_the_terminal_event() -> None:
+    """From storing on, the answer to everything is the outcome."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    plan = bench.plan
+    payload = payloads.terminal(plan.plan_id, 1, 1, completed({"a": 1}), None, plan.meter.read(1, ended=True))
+    plan.end(payload, 1)
+    assert plan.state() == payload
+    assert bench.sent[-1]["event"] == "complete"
