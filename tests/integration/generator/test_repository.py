@@ -204,7 +204,7 @@ async def test_given_back_plan_is_claimed_at_once(owner: Any, other: Any, new_jo
     """At shutdown the lease is let go, so another generator need not wait for it."""
     job = new_job()
     claimed = await claim(owner, job)
-    await owner.plans.give_back([claimed])
+    await owner.plans.give_back(claimed)
     assert (await claim(other, job)).attempt == 2
 
 

@@ -47,7 +47,7 @@ def test_continuation_completes_what_was_kept(cut: int, size: int) -> None:
     first.feed(text[: min(cut, len(text) - 1)])
     kept = keep(first.value, total, complete=False)
     task = kept.task(total)
-    answer = {"weekly_breakdown": [week(number) for number in task.weeks]}
+    answer: dict[str, Any] = {"weekly_breakdown": [week(number) for number in task.weeks]}
     if task.summary:
         answer = {"monthly_summary": "All of it."} | answer
     assert feed(Draft(total, kept), json.dumps(answer), size) == whole

@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, interval: float, kept: Kept | None = None, flush_chars: int = 1024) -> None:
         self.sent: list[dict[str, Any]] = []
         self.timers: list[Timer] = []
-        self.weeks = 0
+        self.saves = 0
         self.plan = LivePlan(
             uuid4(),
             1,
@@ -56,7 +56,7 @@ class Bench:
             call_later=self._later,
             interval=lambda: interval,
             flush_chars=flush_chars,
-            on_week=self._week,
+            save_soon=self._save_soon,
         )
 
     def _send(self, payload: bytes) -> None:
@@ -68,12 +68,13 @@ class Bench:
         self.timers.append(Timer(callback))
         return self.timers[-1]
 
-    def _week(self) -> None:
-        self.weeks += 1
+    def _save_soon(self) -> None:
+        self.saves += 1
 
     def folded(self) -> Any:
         """What a viewer holds who got everything."""
-        held, seq = None, None
+        held: Any = None
+        seq = -1
         for event in copy.deepcopy(self.sent):
             if event["event"] == "snapshot":
                 held = event["plan"]
@@ -93,7 +94,7 @@ def test_events_fold_to_the_document(size: int) -> None:
         bench.plan.feed(TEXT[start : start + size])
         assert bench.folded() == bench.plan.document
     assert bench.folded() == json.loads(TEXT)
-    assert bench.weeks >= 1
+    assert bench.saves >= 1
 
 
 def test_operations_of_one_interval_are_one_event() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from common.contracts.errors import ErrorCode
-from generator.recovery import Broken, Call, Complete, Fail, History, Limits, Whole, next_step
+from generator.recovery import Broken, Call, Complete, Fail, History, Limits, Purpose, Whole, next_step
 
 LIMITS = Limits()
 BEFORE = Broken(ErrorCode.UPSTREAM_ERROR, retryable=True, wrote=False, progressed=False)
@@ -15,9 +15,11 @@ FRESH = History(streaming=True)
 
 def purposes(ends: list[Whole | Broken], *, streaming: bool = True) -> list[object]:
     """Play the ends one after the other; the steps that followed, without pauses."""
-    history, purpose, steps = History(streaming=streaming), "stream" if streaming else "sync", []
+    history = History(streaming=streaming)
+    purpose: Purpose = "stream" if streaming else "sync"
+    steps: list[object] = []
     for ended in ends:
-        history, step = next_step(history, purpose, ended, LIMITS, 0.5)  # type: ignore[arg-type]
+        history, step = next_step(history, purpose, ended, LIMITS, 0.5)
         steps.append(step.purpose if isinstance(step, Call) else step)
         if isinstance(step, Call):
             purpose = step.purpose

@@ -1,6 +1,7 @@
 """Jobs from JetStream: take one, claim the plan, keep the delivery alive, acknowledge what is stored."""
 
 import asyncio
+from dataclasses import dataclass
 from uuid import UUID
 
 import nats.errors
@@ -37,6 +38,14 @@ CONSUMER = ConsumerConfig(
 )
 
 
+@dataclass(slots=True)
+class _Delivery:
+    """A job in work here, and the latest delivery of it: acknowledgements go by stream sequence (rule 2)."""
+
+    job: GenerateJob
+    message: Msg
+
+
 class JobIntake:
     """Pulls jobs while there is room. A redelivery of a plan that is written here replaces the older delivery."""
 
@@ -44,7 +53,7 @@ class JobIntake:
         self._broker = broker
         self._service = service
         self._max_attempts = max_attempts
-        self._deliveries: dict[UUID, Msg] = {}
+        self._deliveries: dict[UUID, _Delivery] = {}
         self._open = True
 
     def close(self) -> None:
@@ -78,75 +87,91 @@ class JobIntake:
             await asyncio.sleep(BEAT_SECONDS)
             if not self._broker.connected:
                 continue
-            for message in list(self._deliveries.values()):
-                await message.in_progress()
+            for delivery in list(self._deliveries.values()):
+                await delivery.message.in_progress()
 
     def _take(self, message: Msg) -> None:
+        if not self._open:
+            # It came while we were leaving, perhaps just given back by ourselves.
+            self._service.spawn(self._return(message))
+            return
         try:
             job = GenerateJob.model_validate_json(message.data)
         except ValidationError as error:
             _log.error("job.malformed", error=str(error)[:500])
             self._service.spawn(self._reject(message))
             return
-        known = job.plan_id in self._deliveries
-        self._deliveries[job.plan_id] = message
-        if not known:
-            self._service.spawn(self._work(job))
+        known = self._deliveries.get(job.plan_id)
+        if known is not None:
+            known.message = message
+            return
+        delivery = self._deliveries[job.plan_id] = _Delivery(job, message)
+        self._service.spawn(self._work(delivery))
 
-    async def _work(self, job: GenerateJob) -> None:
+    async def _work(self, delivery: _Delivery) -> None:
         try:
             try:
-                claimed = await self._service.claim(job)
+                claimed = await self._service.claim(delivery.job)
             except POSTGRES_UNAVAILABLE as error:
-                _log.warning("job.not_claimed", plan_id=str(job.plan_id), error=repr(error))
-                await self._give_back(job.plan_id, POSTGRES_PAUSE)
+                _log.warning("job.not_claimed", plan_id=str(delivery.job.plan_id), error=repr(error))
+                await self._give_back(delivery, POSTGRES_PAUSE)
                 return
             if isinstance(claimed, Refused):
-                await self._on_refused(job, claimed)
+                await self._on_refused(delivery, claimed)
             else:
-                await self._write(claimed)
+                await self._write(delivery, claimed)
         finally:
-            self._deliveries.pop(job.plan_id, None)
+            self._let_go(delivery)
 
-    async def _write(self, run: Run) -> None:
+    def _let_go(self, delivery: _Delivery) -> None:
+        """No more beats; a delivery that comes from now on is worked by itself."""
+        if self._deliveries.get(delivery.job.plan_id) is delivery:
+            del self._deliveries[delivery.job.plan_id]
+
+    async def _write(self, delivery: _Delivery, run: Run) -> None:
         await self._service.execute(run)
         if run.ending is not None:
-            await self._acknowledge(run.plan_id)
+            await self._acknowledge(delivery)
         elif run.stopped == "shutdown":
-            await self._give_back(run.plan_id, 0)
+            await self._give_back(delivery, 0)
         # Fenced: the delivery belongs to whoever owns the plan now.
 
-    async def _on_refused(self, job: GenerateJob, refused: Refused) -> None:
-        view = refused.view
+    async def _on_refused(self, delivery: _Delivery, refused: Refused) -> None:
+        job, view = delivery.job, refused.view
         if view.status == "generating" and refused.wait > 0:
-            await self._give_back(job.plan_id, refused.wait + 0.1)
+            await self._give_back(delivery, refused.wait + 0.1)
             return
         if view.status == "generating" and view.attempt >= self._max_attempts:
             ended = await self._service.cancel(job.plan_id, job.user_id, ErrorCode.INTERNAL)
             if ended is None or ended.status == "generating":
-                await self._give_back(job.plan_id, POSTGRES_PAUSE)
+                await self._give_back(delivery, POSTGRES_PAUSE)
                 return
         elif view.status == "generating":
             # The lease ran out between the two statements.
-            await self._give_back(job.plan_id, 0.1)
+            await self._give_back(delivery, 0.1)
             return
         else:
             # The news of its end may have been lost, or this delivery would not be here.
             await self._service.announce(view)
-        await self._acknowledge(job.plan_id)
+        await self._acknowledge(delivery)
 
-    async def _acknowledge(self, plan_id: UUID) -> None:
+    async def _acknowledge(self, delivery: _Delivery) -> None:
+        self._let_go(delivery)
         try:
-            await self._deliveries[plan_id].ack_sync(timeout=2)
+            await delivery.message.ack_sync(timeout=2)
         except UNAVAILABLE as error:
             # It will come again, find the terminal row and be acknowledged then.
-            _log.info("job.not_acknowledged", plan_id=str(plan_id), error=repr(error))
+            _log.info("job.not_acknowledged", plan_id=str(delivery.job.plan_id), error=repr(error))
 
-    async def _give_back(self, plan_id: UUID, delay: float) -> None:
+    async def _give_back(self, delivery: _Delivery, delay: float) -> None:
+        self._let_go(delivery)
         try:
-            await self._deliveries[plan_id].nak(delay=delay or None)
+            await delivery.message.nak(delay=delay or None)
         except UNAVAILABLE as error:
-            _log.info("job.not_given_back", plan_id=str(plan_id), error=repr(error))
+            _log.info("job.not_given_back", plan_id=str(delivery.job.plan_id), error=repr(error))
+
+    async def _return(self, message: Msg) -> None:
+        await message.nak()
 
     async def _reject(self, message: Msg) -> None:
         await message.term()

@@ -36,7 +36,7 @@ class LivePlan:
         call_later: CallLater,
         interval: Callable[[], float],
         flush_chars: int,
-        on_week: Callable[[], None],
+        save_soon: Callable[[], None],
     ) -> None:
         self.plan_id = plan_id
         self.attempt = attempt
@@ -52,7 +52,7 @@ class LivePlan:
         self._call_later = call_later
         self._interval = interval
         self._flush_chars = flush_chars
-        self._on_week = on_week
+        self._save_soon = save_soon
         self._pending: list[Op] = []
         self._pending_chars = 0
         self._timer: TimerHandle | None = None
@@ -86,8 +86,9 @@ class LivePlan:
         self.meter.phase = "streaming"
         weeks = self.meter.weeks_completed
         self.meter.count(ops, len(text), self._clock())
-        if self.meter.weeks_completed != weeks:
-            self._on_week()
+        if self.meter.weeks_completed != weeks or (ops and not self._written):
+            # The first content, too: who ends the plan from elsewhere sees only what is stored.
+            self._save_soon()
         if ops:
             self._written = self.grown = True
             self._merge(ops)

@@ -33,6 +33,7 @@ from generator.writer import PlanWriter
 _log = structlog.get_logger(__name__)
 
 FINISH_SECONDS = 15.0
+HAND_OVER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class GenerationService:
             call_later=loop.call_later,
             interval=lambda: parts.pacer.interval,
             flush_chars=parts.settings.streaming_chunk_size,
-            on_week=saver.soon,
+            save_soon=saver.soon,
         )
         follows_viewers = job.mode == "stream" and job.on_disconnect == "abort"
         grace = Grace(parts.settings.disconnect_grace_seconds if follows_viewers else -1, loop.time())
@@ -143,9 +144,19 @@ class GenerationService:
                 lambda plan: writer.write(plan, job.preferences, user, streaming=streaming),
                 parts.settings.streaming_timeout / 1000,
             )
+            if run.stopped == "shutdown" and run.ending is None:
+                await self._hand_over(run)
         finally:
             self._runs.pop(run.plan_id, None)
             self._desk.detach_later(run)
+
+    async def _hand_over(self, run: Run) -> None:
+        """Save, and let the lease go, so that another generator need not wait for it."""
+        try:
+            await self._parts.saves.save([run.plan.to_save()])
+            await self._parts.plans.give_back(run.claim)
+        except UNAVAILABLE as error:
+            _log.warning("plan.not_handed_over", plan_id=str(run.plan_id), error=repr(error))
 
     async def generate(self, job: GenerateJob, seconds: float) -> PlanView | None:
         """Write a plan while the caller waits; idempotent by planId. None when it has not ended in time.
@@ -226,11 +237,5 @@ class GenerationService:
         for run in rest:
             run.stop("shutdown")
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
-        if rest:
-            try:
-                await self._parts.saves.save([run.plan.to_save() for run in rest if run.ending is None])
-                await self._parts.plans.give_back([run.claim for run in rest])
-            except UNAVAILABLE as error:
-                _log.warning("drain.not_saved", plans=len(rest), error=repr(error))
-            _log.info("drain.handed_over", plans=len(rest))
+            await asyncio.wait(self._tasks, timeout=HAND_OVER_SECONDS)
+        _log.info("drain.done", handed_over=len(rest))

@@ -21,7 +21,7 @@ def read_completion(body: bytes, call: UpstreamCall) -> str:
         UpstreamError: the body is an error, a refusal, cut off, or holds no choice (which passes).
     """
     try:
-        document = orjson.loads(body.strip())
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         document = None
     if not isinstance(document, dict):

@@ -121,7 +121,7 @@ def from_error(
 def from_response(status: int, body: bytes, retry_after: float | None = None) -> UpstreamError:
     """Judge a whole response that is not a completion: JSON if it is, else (an edge's HTML page) by its status."""
     try:
-        document = orjson.loads(body.strip())
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         document = None
     error = document.get("error") if isinstance(document, dict) else None

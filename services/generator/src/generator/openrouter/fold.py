@@ -79,7 +79,7 @@ class StreamFold:
         chunk = classify(event)
         self.started = self.started or not chunk.debug
         self.progressed = self.progressed or chunk.meaningful
-        if self.call.generation_id is None or chunk.finish_reason or chunk.usage:
+        if self.call.model is None or chunk.finish_reason or chunk.usage:
             self._record(event, chunk)
         if chunk.content:
             parts.append(chunk.content)

@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 
 from generator.openrouter import session as http
-from generator.openrouter.call import Completion, UpstreamCall
+from generator.openrouter.call import Completion, UpstreamCall, label
 from generator.openrouter.completion import read_completion, read_generation
 from generator.openrouter.config import CompletionRequest, OpenRouterConfig, request_body
 from generator.openrouter.failures import UpstreamError, from_response, parse_retry_after
@@ -118,7 +118,7 @@ class OpenRouterService:
                 )
         except http.NETWORK_ERRORS as error:
             raise http.network_failure(error, "connecting").hide(self._secret) from error
-        call.generation_id = response.headers.get("X-Generation-Id") or call.generation_id
+        call.generation_id = label(response.headers.get("X-Generation-Id")) or call.generation_id
         if response.status == 200 and not (stream and _is_document(response)):
             return response
         deadline = asyncio.get_running_loop().time() + min(_ERROR_BODY_SECONDS, seconds)

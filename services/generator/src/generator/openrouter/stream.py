@@ -16,7 +16,7 @@ from generator.openrouter.fold import StreamFold
 from generator.openrouter.watchdog import Watchdog
 
 # `[DONE]` and the end of the body are written together; a connection is not worth more patience than this.
-_END_OF_BODY_SECONDS: Final = 0.1
+_END_OF_BODY_SECONDS: Final = 0.25
 
 
 class PlanStream:

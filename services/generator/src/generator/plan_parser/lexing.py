@@ -12,10 +12,9 @@ LITERALS: Final[dict[str, tuple[str, bool | None]]] = {
 }  # fmt: skip
 LONGEST_ESCAPE: Final = len(r"\ud83d\ude00")
 
-match_whitespace = re.compile(r"[ \t\n\r]*").match
-match_string_run = re.compile(r'[^"\\\x00-\x1f]*').match
-is_string_run = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
-match_number_run = re.compile(r"[-+.0-9eE]*").match
+search_non_whitespace = re.compile(r"[^ \t\n\r]").search
+search_end_of_string_run = re.compile(r'["\\\x00-\x1f]').search
+search_end_of_number_run = re.compile(r"[^-+.0-9eE]").search
 
 _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 # The longest start of the token that could still become a number; it always matches, if only the empty string.

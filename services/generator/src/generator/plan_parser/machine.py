@@ -3,7 +3,6 @@
 from typing import Any, Final, Literal, NoReturn
 
 from common.contracts.ops import Op, escape
-
 from generator.plan_parser.errors import ParseError
 
 Root = Literal["any", "object"]
@@ -139,11 +138,6 @@ class Machine:
         self.container, self.prefix, self.after = self.stack.pop()
         self.state = self.after if self.stack else DONE
 
-    def open_string(self) -> None:
-        """Begin a string value; its `add` comes with what the chunk has of it."""
-        self.string_open = self.opening = True
-        self.state = IN_STRING
-
     def flush(self) -> None:
         """Tell what the chunk brought of the open string, as one operation."""
         fresh = self.fresh
@@ -159,8 +153,10 @@ class Machine:
 
     def close_string(self) -> None:
         """End a string value."""
-        self.flush()
-        self.join_string()
+        if self.fresh or self.opening:
+            self.flush()
+        if len(self.parts) > 1:
+            self.join_string()
         self.string_open = False
         self.state = self.after
 

@@ -9,21 +9,21 @@ from generator.plan_parser.lexing import (
     LexicalError,
     decode_escape,
     decode_number,
-    match_number_run,
-    match_string_run,
+    search_end_of_number_run,
+    search_end_of_string_run,
 )
 from generator.plan_parser.machine import COLON, ESCAPE, IN_KEY, IN_STRING, LITERAL, NUMBER, Machine
 
 
 def in_string(m: Machine, text: str, at: int) -> int:
     """Take a run of a string or key, up to its quote or an escape."""
-    run = match_string_run(text, at)
-    assert run is not None, "the pattern matches the empty string"
-    end = run.end()
+    special = search_end_of_string_run(text, at)
+    if special is None:
+        m.fresh.append(text[at:])
+        return len(text)
+    end = special.start()
     if end > at:
         m.fresh.append(text[at:end])
-    if end == len(text):
-        return end
     if text[end] == '"':
         if m.state == IN_STRING:
             m.close_string()
@@ -74,13 +74,13 @@ def open_number(m: Machine, _text: str, at: int) -> int:
 
 def number(m: Machine, text: str, at: int) -> int:
     """Take a run of a number; it is complete at the first other character."""
-    run = match_number_run(text, at)
-    assert run is not None, "the pattern matches the empty string"
-    end = run.end()
-    m.fresh.append(text[at:end])
-    if end < len(text):
-        close_number(m)
-    return end
+    other = search_end_of_number_run(text, at)
+    if other is None:
+        m.fresh.append(text[at:])
+        return len(text)
+    m.fresh.append(text[at : other.start()])
+    close_number(m)
+    return other.start()
 
 
 def close_number(m: Machine) -> None:
@@ -127,8 +127,9 @@ def literal(m: Machine, text: str, at: int) -> int:
 
 
 def open_string(m: Machine, _text: str, at: int) -> int:
-    """Begin a string value."""
-    m.open_string()
+    """Begin a string value; its `add` comes with what the chunk has of it."""
+    m.string_open = m.opening = True
+    m.state = IN_STRING
     return at + 1
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from generator.plan_parser.lexing import LITERALS, WHITESPACE, match_whitespace
+from generator.plan_parser.lexing import LITERALS, WHITESPACE, search_non_whitespace
 from generator.plan_parser.machine import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
@@ -20,9 +20,8 @@ Handler = Callable[[Machine, str, int], int]
 
 def skip_whitespace(text: str, at: int) -> int:
     """The index of the first character that is not whitespace."""
-    run = match_whitespace(text, at)
-    assert run is not None, "the pattern matches the empty string"
-    return run.end()
+    other = search_non_whitespace(text, at)
+    return len(text) if other is None else other.start()
 
 
 def open_object(m: Machine, _text: str, at: int) -> int:
@@ -92,7 +91,7 @@ def colon(m: Machine, text: str, at: int) -> int:
     char = text[at]
     if char == ":":
         m.state = VALUE
-        return at + 1
+        return skip_whitespace(text, at + 1)
     if char not in WHITESPACE:
         m.fail(at, "expected a colon")
     return skip_whitespace(text, at)
@@ -103,7 +102,8 @@ def after_member(m: Machine, text: str, at: int) -> int:
     char = text[at]
     if char == ",":
         m.state = KEY
-    elif char == "}":
+        return skip_whitespace(text, at + 1)
+    if char == "}":
         m.close_container()
     elif char in WHITESPACE:
         return skip_whitespace(text, at)
@@ -117,7 +117,8 @@ def after_element(m: Machine, text: str, at: int) -> int:
     char = text[at]
     if char == ",":
         m.state = VALUE
-    elif char == "]":
+        return skip_whitespace(text, at + 1)
+    if char == "]":
         m.close_container()
     elif char in WHITESPACE:
         return skip_whitespace(text, at)

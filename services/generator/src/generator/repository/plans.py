@@ -145,14 +145,13 @@ class PlanRepository:
             )
         return None if row is None else to_view(row)
 
-    async def give_back(self, claims: list[Claim]) -> None:
-        """Let the leases of these plans expire now, so that another generator takes them at once."""
+    async def give_back(self, claim: Claim) -> None:
+        """Let the lease expire now, so that another generator takes the plan at once."""
         await self._pool.execute(
-            "UPDATE generator.monthly_plans p SET owner = NULL, lease_until = NULL"
-            " FROM unnest($1::uuid[], $2::int[]) AS c(plan_id, attempt)"
-            " WHERE p.plan_id = c.plan_id AND p.attempt = c.attempt AND p.owner = $3 AND p.status = 'generating'",
-            [claim.plan_id for claim in claims],
-            [claim.attempt for claim in claims],
+            "UPDATE generator.monthly_plans SET owner = NULL, lease_until = NULL"
+            " WHERE plan_id = $1 AND attempt = $2 AND owner = $3 AND status = 'generating'",
+            claim.plan_id,
+            claim.attempt,
             self._owner,
         )
 
