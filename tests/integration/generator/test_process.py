@@ -333,10 +333,29 @@ async def test_redelivery_of_a_finished_plan_is_acknowledged(
     job = new_job(on_disconnect="continue")
     async with watching(client, job) as watcher:
         await watcher.end()
+        async with asyncio.timeout(DEADLINE):
+            while await jobs_left(client):
+                await asyncio.sleep(0.02)
         await publish(client, job, n=2)
         async with asyncio.timeout(DEADLINE):
             while sum(event["event"] == "complete" for event in watcher.events) < 2 or await jobs_left(client):
                 await asyncio.sleep(0.02)
+    assert emulator.stats()["requests"] == 1
+
+
+async def test_second_job_while_it_runs_is_adopted(
+    client: Client, start_generator: StartGenerator, new_job: NewJob, emulator: RunningEmulator
+) -> None:
+    """Two jobs of one plan make one upstream call, and both are acknowledged at its end."""
+    await start_generator()
+    job = new_job(on_disconnect="continue")
+    async with watching(client, job) as watcher:
+        await watcher.until(chars(100))
+        await publish(client, job, n=2)
+        await watcher.end()
+    async with asyncio.timeout(5):
+        while await jobs_left(client):
+            await asyncio.sleep(0.02)
     assert emulator.stats()["requests"] == 1
 
 

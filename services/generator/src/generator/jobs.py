@@ -40,10 +40,10 @@ CONSUMER = ConsumerConfig(
 
 @dataclass(slots=True)
 class _Delivery:
-    """A job in work here, and the latest delivery of it: acknowledgements go by stream sequence (rule 2)."""
+    """A job in work here: of each message for its plan, by stream sequence, the latest delivery (rule 2)."""
 
     job: GenerateJob
-    message: Msg
+    messages: dict[int, Msg]
 
 
 class JobIntake:
@@ -88,7 +88,8 @@ class JobIntake:
             if not self._broker.connected:
                 continue
             for delivery in list(self._deliveries.values()):
-                await delivery.message.in_progress()
+                for message in list(delivery.messages.values()):
+                    await message.in_progress()
 
     def _take(self, message: Msg) -> None:
         if not self._open:
@@ -103,9 +104,9 @@ class JobIntake:
             return
         known = self._deliveries.get(job.plan_id)
         if known is not None:
-            known.message = message
+            known.messages[_sequence(message)] = message
             return
-        delivery = self._deliveries[job.plan_id] = _Delivery(job, message)
+        delivery = self._deliveries[job.plan_id] = _Delivery(job, {_sequence(message): message})
         self._service.spawn(self._work(delivery))
 
     async def _work(self, delivery: _Delivery) -> None:
@@ -158,7 +159,8 @@ class JobIntake:
     async def _acknowledge(self, delivery: _Delivery) -> None:
         self._let_go(delivery)
         try:
-            await delivery.message.ack_sync(timeout=2)
+            for message in delivery.messages.values():
+                await message.ack_sync(timeout=2)
         except UNAVAILABLE as error:
             # It will come again, find the terminal row and be acknowledged then.
             _log.info("job.not_acknowledged", plan_id=str(delivery.job.plan_id), error=repr(error))
@@ -166,7 +168,8 @@ class JobIntake:
     async def _give_back(self, delivery: _Delivery, delay: float) -> None:
         self._let_go(delivery)
         try:
-            await delivery.message.nak(delay=delay or None)
+            for message in delivery.messages.values():
+                await message.nak(delay=delay or None)
         except UNAVAILABLE as error:
             _log.info("job.not_given_back", plan_id=str(delivery.job.plan_id), error=repr(error))
 
@@ -175,3 +178,7 @@ class JobIntake:
 
     async def _reject(self, message: Msg) -> None:
         await message.term()
+
+
+def _sequence(message: Msg) -> int:
+    return int(message.metadata.sequence.stream)

@@ -4,8 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
+import orjson
 import structlog
 from pydantic import ValidationError
 
@@ -82,7 +82,7 @@ class _Attempt:
         self._preferences = preferences
         self._user = user
         self._record = record
-        self._invalid: tuple[Any, list[str]] = (None, [])
+        self._invalid: tuple[str, list[str]] = ("", [])
 
     async def call(self, purpose: Purpose, *, streaming: bool) -> Whole | Broken:
         """Make one call, feed the draft with what it brings, and say how it ended."""
@@ -124,9 +124,9 @@ class _Attempt:
         return self._completion(messages_for(self._preferences, task), summary=task.summary)
 
     def _repair(self) -> CompletionRequest:
-        document, problems = self._invalid
+        text, problems = self._invalid
         task = Kept().task(self._plan.meter.weeks_total)
-        return self._completion(repair_messages_for(self._preferences, task, document, problems), summary=True)
+        return self._completion(repair_messages_for(self._preferences, task, text, problems), summary=True)
 
     def _completion(self, messages: list[dict[str, str]], *, summary: bool) -> CompletionRequest:
         return CompletionRequest(
@@ -161,7 +161,7 @@ class _Attempt:
             validate_plan(document, plan.meter.weeks_total)
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:10]]
-            self._invalid = (document, problems)
+            self._invalid = (orjson.dumps(document).decode(), problems)
             _log.warning("plan.invalid", plan_id=str(plan.plan_id), attempt=plan.attempt, code="invalid_plan")
             return False
         plan.meter.finish()

@@ -19,7 +19,8 @@ from generator.plan_parser.structure import OPENERS, skip_whitespace
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
-# Every repetition is bounded, so that looking ahead costs the same wherever it begins.
+# Every repetition is bounded, so that looking ahead costs the same wherever it begins. An undecided pattern matches all
+# that may still become what it is for: otherwise the outcome would depend on where the chunks are cut.
 _SPACE: Final = r"[ \t\n\r]{0,32}"
 _TOKEN: Final = r"(?:-?(?:0|[1-9][0-9]{0,32})(?:\.[0-9]{1,32})?(?:[eE][-+]?[0-9]{1,3})?|true|false|null)"
 _OBJECT: Final = rf'\{{{_SPACE}["}}]'
@@ -33,7 +34,7 @@ _ARRAY: Final = "|".join(
 )
 _FENCE: Final = r"(?P<fence>`{3,8}[-+.\w]{0,32})(?![-+.\w`])(?=.)"
 _UNDECIDED_OBJECT: Final = rf"\{{{_SPACE}"
-_UNDECIDED_ARRAY: Final = rf"(?:\[{_SPACE}){{1,8}}[-+.\w]{{0,64}}{_SPACE}"
+_UNDECIDED_ARRAY: Final = rf"(?:\[{_SPACE}){{1,8}}[-+.\w]{{0,80}}{_SPACE}"
 _UNDECIDED_FENCE: Final = r"`{1,8}[-+.\w]{0,32}"
 
 
