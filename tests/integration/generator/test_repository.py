@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import orjson
 import pytest
 
 from common.contracts.errors import ErrorCode
@@ -28,7 +27,7 @@ async def claim(owner: Any, job: GenerateJob) -> Claim:
 
 
 def row(claimed: Claim, seq: int, partial: str | None) -> Saved:
-    return Saved(claimed.plan_id, claimed.attempt, seq, partial, orjson.dumps(PROGRESS).decode())
+    return Saved(claimed.plan_id, claimed.attempt, seq, partial, PROGRESS)
 
 
 async def expire(pool: Any, claimed: Claim) -> None:

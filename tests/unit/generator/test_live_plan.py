@@ -16,6 +16,7 @@ from generator.draft import Kept
 from generator.identity import completed
 from generator.live_plan import LivePlan
 from generator.meter import Meter
+from generator.plan_parser import ParseError
 
 EVENT: TypeAdapter[Any] = TypeAdapter(StreamEvent)
 TEXT = json.dumps(
@@ -177,6 +178,25 @@ def test_saves_carry_the_document_only_when_it_has_changed() -> None:
     assert bench.plan.to_save().partial is None
     bench.plan.restart(Kept(), "retrying")
     assert bench.plan.to_save().partial == ""
+
+
+def test_text_that_is_refused_leaves_viewers_with_what_came_before() -> None:
+    """The operations of the refused chunk up to the fault are published, so the fold equals the document."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    with pytest.raises(ParseError):
+        bench.plan.feed('{"monthly_summary": "abc", "weekly_breakdown": [}')
+    assert bench.folded() == bench.plan.document == {"monthly_summary": "abc", "weekly_breakdown": []}
+
+
+def test_what_cannot_be_stored_is_replaced() -> None:
+    """Half a surrogate pair and NUL, legal escapes in JSON, fit neither UTF-8 nor jsonb."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    for piece in (r'{"a\ud83d": "x\ud83', r"d y\u0000 \ud83d", r'\ude00"}'):
+        bench.plan.feed(piece)
+    assert bench.folded() == {"a\ufffd": "x\ufffd y\ufffd \U0001f600"}
+    assert bench.plan.to_save().partial is not None
 
 
 def test_after_the_end_the_state_is_the_terminal_event() -> None:

@@ -32,7 +32,7 @@ def test_percent_never_falls_and_stays_below_100(size: int) -> None:
     for start in range(0, len(PLAN), size):
         text = PLAN[start : start + size]
         meter.count(draft.feed(text), len(text), start / 1000)
-        percent = read(meter, start / 1000).percent
+        percent = read(meter, start / 1000, stored=True).percent
         assert last <= percent < 100
         last = percent
     assert last > 90
@@ -54,6 +54,17 @@ def test_percent_survives_a_takeover_and_a_rewind() -> None:
     meter.rewind(1)
     assert read(meter, 1).percent == 60.0
     assert read(meter, 1).elapsed_ms == 6000
+
+
+def test_events_say_no_more_than_what_is_stored() -> None:
+    """A viewer never sees a percent that a takeover could fall below."""
+    draft, meter = Draft(4), Meter(4, started_at=0)
+    meter.count(draft.feed(PLAN), len(PLAN), 1)
+    assert read(meter, 1).percent == 0
+    row = meter.read(1, stored=True)
+    assert row["percent"] == 96.5
+    meter.stored(row)
+    assert read(meter, 1).percent == 96.5
 
 
 def test_ended_progress_has_no_phase() -> None:

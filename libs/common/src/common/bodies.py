@@ -39,15 +39,24 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     return b"".join(parts)
 
 
+def require_json(request: Request) -> None:
+    """Let only a JSON body in, by its media type.
+
+    Raises:
+        ApiError: unsupported_media_type.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+
+
 async def read_model(request: Request, model: type[Model], limit: int = MAX_BODY_BYTES) -> tuple[Model, bytes]:
     """The body as a model, and its bytes (an idempotency key is bound to them).
 
     Raises:
         ApiError: unsupported_media_type, payload_too_large, or invalid_input with where and why.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+    require_json(request)
     body = await read_body(request, limit)
     return parse_model(body, model), body
 

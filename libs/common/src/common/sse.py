@@ -22,8 +22,11 @@ def encode(event: str, data: bytes, event_id: str | None = None) -> bytes:
 
 
 def retry(milliseconds: int) -> bytes:
-    """Tell an EventSource how long to wait before it reconnects."""
-    return b"retry: %d\n\n" % milliseconds
+    """The field that tells an EventSource how long to wait before it reconnects; it goes before an event's other fields.
+
+    A block of its own is legal, but some clients report it as an event without data.
+    """
+    return b"retry: %d\n" % milliseconds
 
 
 @dataclass(frozen=True, slots=True)

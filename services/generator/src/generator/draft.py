@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from common.contracts.ops import Op
 from common.contracts.plan import Week
-from generator.plan_parser import StreamingJSONParser
+from generator.plan_parser import ParseError, StreamingJSONParser
 from generator.prompt import WritingTask
 
 SUMMARY = "monthly_summary"
@@ -76,7 +76,7 @@ class Draft:
         self.weeks_total = weeks
         self._kept = kept or Kept()
         self._base = self._kept.document()
-        self._parser = StreamingJSONParser()
+        self._parser = StreamingJSONParser(root="object", storable=True)
         self._from: str | None = None
         self._to: str | None = None
 
@@ -94,9 +94,13 @@ class Draft:
         """Parse the next piece and return the operations on the whole document.
 
         Raises:
-            generator.plan_parser.ParseError: the text is not JSON, or passes a bound.
+            generator.plan_parser.ParseError: the text is not JSON, or passes a bound; it holds the operations so far.
         """
-        ops = self._parser.add_chunk(text)
+        try:
+            ops = self._parser.add_chunk(text)
+        except ParseError as error:
+            error.ops = error.ops if self._base is None else self._rebase(error.ops)
+            raise
         return ops if self._base is None else self._rebase(ops)
 
     def close(self) -> None:

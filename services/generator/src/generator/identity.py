@@ -42,7 +42,7 @@ class Saved:
     attempt: int
     seq: int
     partial: str | None
-    progress: str
+    progress: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)

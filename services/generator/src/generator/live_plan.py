@@ -16,6 +16,7 @@ from generator import payloads
 from generator.draft import Draft, Kept
 from generator.identity import Saved
 from generator.meter import Meter
+from generator.plan_parser import ParseError
 
 Clock = Callable[[], float]
 CallLater = Callable[[float, Callable[[], None]], TimerHandle]
@@ -82,17 +83,23 @@ class LivePlan:
         Raises:
             generator.plan_parser.ParseError: it is not JSON.
         """
-        ops = self.draft.feed(text)
+        try:
+            self._take(self.draft.feed(text), len(text))
+        except ParseError as error:
+            self._take(error.ops, len(text))
+            raise
+
+    def _take(self, ops: list[Op], chars: int) -> None:
         self.meter.phase = "streaming"
         weeks = self.meter.weeks_completed
-        self.meter.count(ops, len(text), self._clock())
+        self.meter.count(ops, chars, self._clock())
         if self.meter.weeks_completed != weeks or (ops and not self._written):
             # The first content, too: who ends the plan from elsewhere sees only what is stored.
             self._save_soon()
         if ops:
             self._written = self.grown = True
             self._merge(ops)
-            self._pending_chars += len(text)
+            self._pending_chars += chars
             self._arm()
 
     def _merge(self, ops: list[Op]) -> None:
@@ -180,12 +187,13 @@ class LivePlan:
         if self.seq != self._saved_seq:
             # Empty text clears what an earlier answer had written.
             partial = orjson.dumps(self.draft.value).decode() if self._written else ""
-        progress = orjson.dumps(self.meter.read(self._clock())).decode()
+        progress = self.meter.read(self._clock(), stored=True)
         return Saved(self.plan_id, self.attempt, self.seq, partial, progress)
 
     def saved(self, row: Saved) -> None:
         """A fenced write of this row has matched."""
         self._saved_seq = max(self._saved_seq, row.seq)
+        self.meter.stored(row.progress)
 
     def end(self, payload: bytes, seq: int) -> None:
         """The outcome is stored: publish the terminal event, which is the answer to everything from now on."""

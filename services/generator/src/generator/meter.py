@@ -22,7 +22,11 @@ CHARS_PER_TOKEN = 4
 
 
 class Meter:
-    """Counts weeks and characters; `percent` never falls."""
+    """Counts weeks and characters; `percent` never falls, also across attempts.
+
+    For that, events say no more than what is stored: the next attempt begins with the stored percent, so it cannot be
+    below anything that a viewer has seen of an owner who died.
+    """
 
     def __init__(self, weeks_total: int, *, started_at: float, elapsed_ms: int = 0, percent: float = 0.0) -> None:
         self.weeks_total = weeks_total
@@ -34,6 +38,7 @@ class Meter:
         self._first_at: float | None = None
         self._chars_before = 0
         self._percent = percent
+        self._stored = percent
         self._share = 0.0
 
     def count(self, ops: list[Op], chars: int, now: float) -> None:
@@ -64,8 +69,23 @@ class Meter:
         self.weeks_completed = self.weeks_total
         self._share = 0.0
 
-    def read(self, now: float, *, ended: bool = False, complete: bool = False) -> dict[str, object]:
-        """`progress` as it goes over the wire (see `common.contracts.events.Progress`)."""
+    def stored(self, progress: dict[str, object]) -> None:
+        """A save of this progress has been committed."""
+        percent = progress["percent"]
+        assert isinstance(percent, float), "made by read()"
+        self._stored = max(self._stored, percent)
+
+    def read(
+        self, now: float, *, stored: bool = False, ended: bool = False, complete: bool = False
+    ) -> dict[str, object]:
+        """`progress` as it goes over the wire (see `common.contracts.events.Progress`).
+
+        Args:
+            now: monotonic seconds.
+            stored: for the row that is about to be stored, not for an event.
+            ended: the plan has ended, so there is no phase; what is said is stored.
+            complete: it has ended well.
+        """
         share = (self.weeks_completed + self._share) / self.weeks_total * 100
         # 100 is said by `complete` alone.
         self._percent = 100.0 if complete else max(self._percent, min(share, 99.0))
@@ -75,7 +95,7 @@ class Meter:
             "phase": None if ended else self.phase,
             "weeksCompleted": self.weeks_completed,
             "weeksTotal": self.weeks_total,
-            "percent": round(self._percent, 1),
+            "percent": round(self._percent if stored or ended else self._stored, 1),
             "chars": self.chars,
             "tokensPerSecond": round(speed, 1),
             "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),

@@ -57,13 +57,15 @@ class Machine:
         "stack",
         "start",  # offset of the current number, or of the first prose
         "state",
+        "storable",  # replace what cannot be encoded or stored
         "string_open",
     )
 
-    def __init__(self, *, max_depth: int, max_chars: int, root: Root) -> None:
+    def __init__(self, *, max_depth: int, max_chars: int, root: Root, storable: bool) -> None:
         self.max_depth = max_depth
         self.max_chars = max_chars
         self.root = root
+        self.storable = storable
         self.state = START
         self.offset = 0
         self.start = 0

@@ -60,6 +60,8 @@ class StreamingJSONParser:
         max_depth: containers within each other.
         max_chars: characters up to the document's end, with the prose before it.
         root: "object" takes only an object for the document, and all before its brace for prose.
+        storable: put U+FFFD for what an escape may name but UTF-8 or Postgres' jsonb cannot hold: NUL and half a
+            surrogate pair. The law then holds for texts without them.
     """
 
     __slots__ = ("_machine",)
@@ -70,8 +72,9 @@ class StreamingJSONParser:
         max_depth: int = MAX_DEPTH,
         max_chars: int = MAX_CHARS,
         root: Literal["any", "object"] = "any",
+        storable: bool = False,
     ) -> None:
-        self._machine = Machine(max_depth=max_depth, max_chars=max_chars, root=root)
+        self._machine = Machine(max_depth=max_depth, max_chars=max_chars, root=root, storable=storable)
 
     def add_chunk(self, text: str) -> list[Op]:
         """Take the next piece of the text and return what it changes in the document, in order.

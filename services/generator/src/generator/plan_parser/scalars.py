@@ -3,6 +3,8 @@
 A handler takes the machine, the chunk and an index below the chunk's length; it returns the index to go on from.
 """
 
+from typing import Final
+
 from generator.plan_parser.lexing import (
     LITERALS,
     LONGEST_ESCAPE,
@@ -13,6 +15,8 @@ from generator.plan_parser.lexing import (
     search_end_of_string_run,
 )
 from generator.plan_parser.machine import COLON, ESCAPE, IN_KEY, IN_STRING, LITERAL, NUMBER, Machine
+
+REPLACEMENT: Final = "\ufffd"
 
 
 def in_string(m: Machine, text: str, at: int) -> int:
@@ -44,6 +48,10 @@ def _close_key(m: Machine) -> None:
     m.state = COLON
 
 
+def _is_storable(character: str) -> bool:
+    return character != "\0" and not "\ud800" <= character <= "\udfff"
+
+
 def escape(m: Machine, text: str, at: int) -> int:
     """Take an escape, a surrogate pair as one; what a chunk leaves unfinished is held for the next."""
     sequence = m.held + text[at : at + LONGEST_ESCAPE]
@@ -55,7 +63,7 @@ def escape(m: Machine, text: str, at: int) -> int:
         m.held = sequence
         return len(text)
     character, length = decoded
-    m.fresh.append(character)
+    m.fresh.append(REPLACEMENT if m.storable and not _is_storable(character) else character)
     if length < len(m.held):  # a lone high surrogate, and the escape after it began in an earlier chunk
         m.held = m.held[length:]
         return at

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from common.contracts.internal import PlanView
 from generator.identity import Saved
@@ -53,7 +54,7 @@ class SaveRepository:
             [row.attempt for row in rows],
             [row.seq for row in rows],
             [row.partial for row in rows],
-            [row.progress for row in rows],
+            [orjson.dumps(row.progress).decode() for row in rows],
             self._owner,
             LEASE_SECONDS,
         )

@@ -1,0 +1,50 @@
+# Everything a developer does here. `make help` lists the targets.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+CODE := libs services deploy scripts tests
+PROJECTS := $(wildcard */*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help run stop test test-full lint format lock clean
+# One install, and one runner in the foreground: nothing here is to run side by side.
+.NOTPARALLEL:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: .venv/.installed ## start everything and print the page's address; Ctrl-C ends it (settings: make run ARGS=--help)
+	@exec $(BIN)/python -m local_stack $(or $(ARGS),run)
+
+stop: .venv/.installed ## end what `make run` started, from another terminal
+	@$(BIN)/python -m local_stack stop
+
+test: .venv/.installed ## unit, integration and end-to-end tests on embedded servers (PYTEST_ARGS=…)
+	@$(BIN)/python -m pytest -m "not full" $(PYTEST_ARGS)
+
+test-full: .venv/.installed ## those and the long ones
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.installed ## style, types, import rules and lock files
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/locks.py check
+
+format: .venv/.installed ## rewrite the code in the house's format
+	$(BIN)/ruff check --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lock: .venv/.installed ## make the lock files anew after a change of dependencies
+	$(BIN)/python scripts/locks.py make
+
+clean: ## end a running stack; remove its data, the virtual environment and all caches
+	@if [ -x $(BIN)/python ] && [ -d .run ]; then $(BIN)/python -m local_stack stop; fi
+	rm -rf .run .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The mark of a whole installation. The script itself knows what is missing, so it may be asked too often.
+.venv/.installed: requirements-dev.lock $(PROJECTS) scripts/install.py
+	@$(PYTHON) scripts/install.py

@@ -1,0 +1,131 @@
+"""Admission of a generation: everything that can refuse it, in one transaction; after the commit nothing does."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import structlog
+
+from common.broker import Broker
+from common.contracts.errors import ErrorCode
+from common.contracts.messages import Mode, OnDisconnect
+from common.problems import ApiError
+from plan_api import quota
+from plan_api.outbox import Outbox
+from plan_api.quota import Account, Policy
+from plan_api.reconcile import NEWS_SECONDS, Reconciler
+from plan_api.repository import accounts, generations, idempotency, outbox, preferences
+from plan_api.repository.database import Connection, Database
+from plan_api.repository.generations import GenerationRow, NewGeneration
+from plan_api.repository.idempotency import IdempotencyKey
+from plan_api.repository.outbox import OutboxRow
+
+_log = structlog.get_logger(__name__)
+
+CREATED = 201
+_RETRY_SECONDS = 10
+_BROKER_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A user asks for a plan."""
+
+    user_id: UUID
+    preference_id: UUID
+    mode: Mode
+    on_disconnect: OnDisconnect = "abort"
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The plan that stands for the request; `replayed` when an earlier request with the same key made it."""
+
+    generation: GenerationRow
+    replayed: bool = False
+
+
+class Admission:
+    """Accepts or refuses a plan. A refusal stores nothing."""
+
+    def __init__(
+        self, database: Database, broker: Broker, outbox_relay: Outbox, reconciler: Reconciler, policy: Policy
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._outbox = outbox_relay
+        self._reconciler = reconciler
+        self._policy = policy
+
+    async def admit(self, start: Start) -> Accepted:
+        """Reserve quota and store the plan; a streaming one is published.
+
+        Raises:
+            ApiError: unavailable (NATS, for a streaming start), not_found, idempotency_conflict, too_many_running,
+                quota_exceeded.
+            common.postgres.UNAVAILABLE: Postgres is away.
+        """
+        if start.mode == "stream" and not self._broker.connected:
+            detail = "Live generation is not available just now. Try again shortly, or use the synchronous call."
+            raise ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=_BROKER_RETRY_SECONDS)
+        try:
+            accepted, job = await self._transact(start)
+        except ApiError as refusal:
+            if refusal.code not in (ErrorCode.QUOTA_EXCEEDED, ErrorCode.TOO_MANY_RUNNING):
+                raise
+            # A lost outcome must lock nobody out.
+            if not await self._reconciler.settle_ended_of(start.user_id):
+                raise
+            accepted, job = await self._transact(start)
+        if job is not None:
+            await self._outbox.publish(job)
+        return accepted
+
+    async def _transact(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
+        plan_id = uuid4()
+        async with self._database.transaction() as transaction:
+            stored = await preferences.find(transaction, start.preference_id, start.user_id)
+            if stored is None:
+                raise ApiError(ErrorCode.NOT_FOUND, "There are no inputs with this preferenceId.")
+            if start.key is not None:
+                earlier = await idempotency.remember(transaction, start.key, CREATED, plan_id=plan_id)
+                if earlier is not None:
+                    return await self._replay(transaction, earlier.plan_id), None
+            period = quota.period_of(datetime.now(UTC))
+            account = await accounts.lock(transaction, start.user_id, period)
+            self._refuse(account, await generations.count_running(transaction, start.user_id))
+            new = NewGeneration(
+                plan_id,
+                start.user_id,
+                start.preference_id,
+                start.mode,
+                stored.preferences,
+                start.on_disconnect,
+                period,
+            )
+            row = await generations.reserve(transaction, new, NEWS_SECONDS)
+            job = None
+            if start.mode == "stream":
+                job = await outbox.insert(transaction, plan_id, 1, row.job().to_json())
+        _log.info("plan.admitted", plan_id=str(plan_id), mode=start.mode)
+        return Accepted(row), job
+
+    def _refuse(self, account: Account, running: int) -> None:
+        match quota.refusal(account, running, self._policy):
+            case "too_many_running":
+                detail = f"{running} of your plans are being written. Wait for one to end, or cancel one."
+                raise ApiError(ErrorCode.TOO_MANY_RUNNING, detail, retry_after=_RETRY_SECONDS)
+            case "quota_exceeded":
+                limit = quota.effective_limit(account, self._policy)
+                resets = quota.resets_at(quota.period_of(datetime.now(UTC)))
+                detail = f"The limit of {limit} plans a month is reached. It starts anew on {resets:%Y-%m-%d} (UTC)."
+                raise ApiError(ErrorCode.QUOTA_EXCEEDED, detail)
+            case None:
+                pass
+
+    async def _replay(self, transaction: Connection, plan_id: UUID | None) -> Accepted:
+        row = None if plan_id is None else await generations.find(transaction, plan_id)
+        if row is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "The plan that this Idempotency-Key made has been deleted.")
+        return Accepted(row, replayed=True)

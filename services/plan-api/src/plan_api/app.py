@@ -1,0 +1,106 @@
+"""The composition root: routes, lifespan, and what is wired to what."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common.broker import Broker, open_broker
+from common.contracts.errors import ErrorCode
+from common.generator_client import GeneratorClient, open_service_client
+from common.health import health_routes
+from common.postgres import UNAVAILABLE, open_pool
+from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
+from common.server import Draining
+from common.service_auth import accepted_tokens
+from common.tasks import background
+from plan_api.admission import Admission
+from plan_api.endpoints import generations, inputs, plans
+from plan_api.endpoints.guard import Guard
+from plan_api.outbox import Outbox
+from plan_api.outcomes import Outcomes
+from plan_api.plans import Plans
+from plan_api.quota import Policy
+from plan_api.reconcile import Reconciler
+from plan_api.repository.database import Database
+from plan_api.service import Inputs, Quota
+from plan_api.services import Services
+from plan_api.settings import Settings
+from plan_api.settlement import Settlement
+from plan_api.synchronous import Synchronous
+from plan_api.verdict import Patience
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 2
+
+
+class _Dependencies:
+    """What readiness tells of; filled in by the lifespan."""
+
+    database: Database | None = None
+    broker: Broker | None = None
+
+    def checks(self) -> Mapping[str, Callable[[], bool]]:
+        return {
+            "postgres": lambda: self.database is not None and self.database.reachable,
+            "nats": lambda: self.broker is not None and self.broker.connected,
+        }
+
+
+def create_app(settings: Settings, draining: Draining) -> Starlette:
+    """The application; its lifespan opens everything and closes it in reverse order."""
+    dependencies = _Dependencies()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            yield {"services": await _open(settings, stack, dependencies)}
+
+    guard = Guard(accepted_tokens(settings))
+    return Starlette(
+        routes=[
+            *inputs.routes(guard),
+            *plans.routes(guard),
+            *generations.routes(guard),
+            *health_routes(draining, dependencies.checks()),
+        ],
+        exception_handlers={**EXCEPTION_HANDLERS, **dict.fromkeys(UNAVAILABLE, _on_postgres_away)},
+        lifespan=lifespan,
+    )
+
+
+async def _open(settings: Settings, stack: AsyncExitStack, dependencies: _Dependencies) -> Services:
+    database = Database(await stack.enter_async_context(open_pool(settings.database_url, "plan-api")))
+    broker = await stack.enter_async_context(open_broker(settings.nats_url, "plan-api"))
+    client = await stack.enter_async_context(open_service_client(settings.service_token))
+    generator = GeneratorClient(client, settings.generator_urls)
+    dependencies.database, dependencies.broker = database, broker
+
+    policy = Policy(settings.quota_plans_per_month, settings.max_running_plans_per_user)
+    patience = Patience(settings.queue_timeout_seconds, settings.synchronous_seconds)
+    settlement = Settlement(database)
+    outbox = Outbox(database, broker)
+    reconciler = Reconciler(database, generator, settlement, patience)
+    admission = Admission(database, broker, outbox, reconciler, policy)
+
+    await stack.enter_async_context(background("outbox", outbox.run))
+    await stack.enter_async_context(background("outcomes", Outcomes(broker, settlement).run))
+    await stack.enter_async_context(background("reconciler", reconciler.run))
+    return Services(
+        inputs=Inputs(database),
+        quota=Quota(database, policy),
+        plans=Plans(database, generator, settlement),
+        admission=admission,
+        synchronous=Synchronous(admission, generator, settlement, settings.synchronous_seconds),
+    )
+
+
+async def _on_postgres_away(request: Request, error: Exception) -> Response:
+    _log.warning("request.postgres_unavailable", method=request.method, path=request.url.path, error=repr(error))
+    detail = "The database does not answer just now. Try again shortly."
+    return problem_response(ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=_RETRY_SECONDS))

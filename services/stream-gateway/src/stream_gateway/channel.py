@@ -1,0 +1,194 @@
+"""One watched plan: its state, folded from whatever arrives, and the fan-out to its viewers. No I/O.
+
+Runs in NATS callbacks: no await, no task and no log line an event.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+from uuid import UUID
+
+import structlog
+
+from common import fold
+from common.contracts.events import Phase, PlanStatus
+from stream_gateway import plan_event
+from stream_gateway.cursor import Cursor
+from stream_gateway.plan_event import MalformedEventError, PlanEvent
+from stream_gateway.splice import Apply, Ask, Drop, End, Ended, Fresh, Live, Position, Replace, Torn, resume, splice
+from stream_gateway.viewer import Viewer
+
+_log = structlog.get_logger(__name__)
+
+# What may be held back while a snapshot is on its way; past it the oldest goes, which is one more gap to mend.
+HELD_EVENTS = 512
+
+# What was heard about a plan that has shown no event yet: nothing, that no generator knows it, or that nobody answered.
+Answer = Literal["none", "unknown", "unanswered"]
+
+
+class Channel:
+    """The state of one plan and everybody here who watches it."""
+
+    def __init__(self, plan_id: UUID, on_gap: Callable[["Channel"], None], clock: Callable[[], float]) -> None:
+        self.plan_id = plan_id
+        self.viewers: set[Viewer] = set()
+        self.position: Position = Fresh()
+        self.answer: Answer = "none"
+        self.answered = asyncio.Event()  # the first word about the plan is there, whatever it was
+        self.advanced_at = clock()
+        self.malformed = 0
+        self._id = str(plan_id)
+        self._on_gap = on_gap
+        self._clock = clock
+        self._document: Any = None
+        self._progress: dict[str, Any] = {}
+        self._terminal: PlanEvent | None = None
+        self._last_frame = b""
+        self._snapshot: tuple[Cursor, bytes] | None = None
+        self._held: deque[PlanEvent] = deque(maxlen=HELD_EVENTS)
+
+    @property
+    def at(self) -> Cursor | None:
+        """The last event that was seen."""
+        return None if isinstance(self.position, Fresh) else self.position.at
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal event is held."""
+        return self._terminal is not None
+
+    @property
+    def gapped(self) -> bool:
+        """Whether something is missing that only a snapshot can bring."""
+        return bool(self._held) or isinstance(self.position, Torn)
+
+    @property
+    def status(self) -> PlanStatus:
+        """The plan's status, as far as it is known here."""
+        return "generating" if self._terminal is None else self._terminal.members["status"]
+
+    @property
+    def phase(self) -> Phase | None:
+        """What the plan is doing; None when it has ended, or when nobody could say."""
+        if self._terminal is not None:
+            return None
+        if isinstance(self.position, Fresh):
+            return "queued" if self.answer == "unknown" else None
+        phase: Phase | None = self._progress.get("phase")
+        return phase
+
+    def receive(self, raw: bytes) -> bool:
+        """Take what came over NATS; False when it was no good."""
+        try:
+            event = plan_event.read_event(raw, self._id)
+        except MalformedEventError as error:
+            self.malformed += 1
+            if self.malformed == 1:
+                _log.error("event.malformed", plan_id=self._id, error=str(error))
+            self._on_gap(self)
+            return False
+        if event is not None:
+            self.take(event)
+        return event is not None
+
+    def take(self, event: PlanEvent) -> None:
+        """Splice an event into the line, and then those that waited for it."""
+        self._decide(event)
+        while self._held and not isinstance(splice(self.position, self._held[0].arrival), Ask):
+            self._decide(self._held.popleft())
+
+    def _decide(self, event: PlanEvent) -> None:
+        match splice(self.position, event.arrival):
+            case Apply(to):
+                self._apply(event, to)
+            case Replace(to):
+                self._replace(event, to)
+            case End(to):
+                self._end(event, to)
+            case Ask():
+                self._held.append(event)
+                self._on_gap(self)
+            case Drop():
+                pass
+
+    def _apply(self, event: PlanEvent, to: Live) -> None:
+        try:
+            self._document = fold.apply(self._document, event.members["ops"])
+        except (fold.FoldError, KeyError, TypeError) as error:
+            _log.error("event.does_not_fit", plan_id=self._id, at=str(to.at), error=repr(error))
+            assert isinstance(self.position, Live)
+            self.position = Torn(self.position.at)
+            self._on_gap(self)
+            return
+        self._move(event, to)
+        self._broadcast()
+
+    def _replace(self, event: PlanEvent, to: Live) -> None:
+        self._document = event.members["plan"]
+        self._move(event, to)
+        self._snapshot = (to.at, self._last_frame)
+        self._broadcast()
+
+    def _end(self, event: PlanEvent, to: Ended) -> None:
+        self._held.clear()
+        self._terminal = event
+        self._document = self._snapshot = None
+        self._move(event, to)
+        for viewer in self.viewers:
+            self._tell(viewer)
+
+    def _move(self, event: PlanEvent, to: Live | Ended) -> None:
+        self.position = to
+        self._progress = event.members.get("progress") or {}
+        self._last_frame = event.frame()
+        self.advanced_at = self._clock()
+        self.answered.set()
+
+    def _broadcast(self) -> None:
+        frame = self._last_frame
+        for viewer in self.viewers:
+            if viewer.waiting:
+                self._tell(viewer)
+            else:
+                viewer.put(frame)
+
+    def add(self, viewer: Viewer) -> None:
+        """A viewer has come; it hears at once what we know."""
+        self.viewers.add(viewer)
+        self._tell(viewer)
+
+    def _tell(self, viewer: Viewer) -> None:
+        match resume(self.position, viewer.cursor if viewer.waiting else None):
+            case "continue":
+                viewer.follow(stale=False)
+            case "snapshot":
+                viewer.follow(stale=True)
+            case "terminal":
+                viewer.end(self._last_frame)
+            case "nothing":
+                viewer.end(None)
+            case "wait":
+                pass
+
+    def holds_end(self, cursor: Cursor | None) -> bool:
+        """Whether a viewer with this cursor has had the terminal event."""
+        return resume(self.position, cursor) == "nothing"
+
+    def snapshot(self) -> bytes | None:
+        """The state as a frame, encoded once for each (attempt, seq); None while there is none to trust."""
+        if not isinstance(self.position, Live):
+            return None
+        at = self.position.at
+        if self._snapshot is None or self._snapshot[0] != at:
+            self._snapshot = (at, plan_event.snapshot_frame(self.plan_id, at, self._document, self._progress))
+        return self._snapshot[1]
+
+    def say(self, answer: Answer) -> None:
+        """What was heard instead of an event."""
+        self.answer = answer
+        self.answered.set()
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(tuple(self.viewers))

@@ -1,0 +1,88 @@
+"""Whose a plan is: from memory, else from our table, else from plan-api, which knows."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from uuid import UUID
+
+from common.contracts.errors import ErrorCode
+from common.postgres import UNAVAILABLE
+from common.problems import ApiError
+from stream_gateway.auth import parse_uuid
+from stream_gateway.journal import Journal
+from stream_gateway.plan_api import PlanApi
+from stream_gateway.repository import PlanSeen, Repository
+
+REMEMBERED = 20_000
+TABLE_SECONDS = 0.5
+# After the table has failed it is left alone for so long: plan-api answers as well.
+TABLE_REST_SECONDS = 5.0
+
+
+def not_found() -> ApiError:
+    """The one answer for a plan that is malformed, unknown or another user's."""
+    return ApiError(ErrorCode.NOT_FOUND, "There is no such plan.")
+
+
+class Ownership:
+    """Answers for one gateway."""
+
+    def __init__(self, repository: Repository, plan_api: PlanApi, journal: Journal) -> None:
+        self._repository = repository
+        self._plan_api = plan_api
+        self._journal = journal
+        self._owners: OrderedDict[UUID, UUID] = OrderedDict()
+        self._table_rests_until = 0.0
+
+    def learn(self, plan_id: UUID, user_id: UUID) -> None:
+        """plan-api has said so."""
+        if plan_id not in self._owners:
+            self._journal.put(PlanSeen(plan_id, user_id))
+        self._remember(plan_id, user_id)
+
+    async def require(self, text: str, user_id: UUID) -> UUID:
+        """The plan's id, when the plan is the user's.
+
+        Raises:
+            ApiError: not_found; or unavailable, when nobody can say.
+        """
+        plan_id = parse_uuid(text)
+        if plan_id is None:
+            raise not_found()
+        owner = self._owners.get(plan_id) or await self._owner_in_table(plan_id)
+        if owner is None:
+            await self.confirm(plan_id, user_id)
+        elif owner != user_id:
+            raise not_found()
+        else:
+            self._remember(plan_id, user_id)
+        return plan_id
+
+    async def confirm(self, plan_id: UUID, user_id: UUID) -> int:
+        """Ask plan-api itself, also about what we remember: the plan may be deleted. Answers with its weeks.
+
+        Raises:
+            ApiError: not_found; or unavailable.
+        """
+        generation = await self._plan_api.generation(plan_id, user_id)
+        if generation is None or generation.user_id != user_id:
+            self._owners.pop(plan_id, None)
+            raise not_found()
+        self.learn(plan_id, user_id)
+        return generation.weeks
+
+    def _remember(self, plan_id: UUID, user_id: UUID) -> None:
+        self._owners[plan_id] = user_id
+        self._owners.move_to_end(plan_id)
+        if len(self._owners) > REMEMBERED:
+            self._owners.popitem(last=False)
+
+    async def _owner_in_table(self, plan_id: UUID) -> UUID | None:
+        if time.monotonic() < self._table_rests_until:
+            return None
+        try:
+            async with asyncio.timeout(TABLE_SECONDS):
+                return await self._repository.owner_of(plan_id)
+        except UNAVAILABLE:
+            self._table_rests_until = time.monotonic() + TABLE_REST_SECONDS
+            return None

@@ -1,0 +1,118 @@
+"""HTTP to plan-api, in the name of a user."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import httpx
+import structlog
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from common.contracts.errors import ErrorCode
+from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER, Admitted, Generation, StartRequest
+from common.problems import ApiError
+
+_log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 10.0
+RETRY_AFTER_SECONDS = 5
+# What of an answer a client may see; the rest is between the services.
+_PASSED_ON = ("content-type", "retry-after", "location", "cache-control", "etag", "allow")
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+
+def unavailable() -> ApiError:
+    """What a client hears when plan-api does not answer."""
+    detail = "The plan service does not answer now. Try again shortly."
+    return ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=RETRY_AFTER_SECONDS)
+
+
+class PlanApi:
+    """plan-api as the gateway uses it. The client carries the service token."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url.rstrip("/")
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        user_id: UUID,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float = ANSWER_SECONDS,
+    ) -> httpx.Response:
+        """Ask, in the name of `user_id`.
+
+        Raises:
+            ApiError: unavailable, when nobody answers, or when the two services do not trust each other.
+        """
+        request = self._client.build_request(
+            method,
+            self._url + path,
+            params=list(query) or None,
+            headers={**(headers or {}), USER_HEADER: str(user_id)},
+            content=content,
+            timeout=httpx.Timeout(timeout, connect=2),
+        )
+        try:
+            response = await self._send_again_when_safe(request)
+        except httpx.HTTPError as error:
+            _log.warning("plan_api.unanswered", method=method, path=path, error=repr(error))
+            raise unavailable() from error
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # About our service token; a client could only misread it as being about its own.
+            _log.error("plan_api.refused_service_token", method=method, path=path)
+            raise unavailable()
+        return response
+
+    async def _send_again_when_safe(self, request: httpx.Request) -> httpx.Response:
+        # A kept connection may have been closed by the other side just now.
+        try:
+            return await self._client.send(request)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if request.method not in _REPEATABLE and IDEMPOTENCY_HEADER not in request.headers:
+                raise
+            return await self._client.send(request)
+
+    async def start(self, start: StartRequest, user_id: UUID, key: str | None) -> Admitted | Response:
+        """Ask for the admission of a plan; a refusal is passed on as it is.
+
+        Raises:
+            ApiError: unavailable.
+        """
+        headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
+        content = start.model_dump_json(by_alias=True).encode()
+        response = await self.send("POST", "/internal/generations", user_id, headers=headers, content=content)
+        if not response.is_success:
+            return relay(response)
+        try:
+            return Admitted.model_validate_json(response.content)
+        except ValidationError as error:
+            _log.error("plan_api.malformed_answer", path="/internal/generations", error=str(error)[:300])
+            raise unavailable() from error
+
+    async def generation(self, plan_id: UUID, user_id: UUID) -> Generation | None:
+        """What plan-api knows of a plan; None when there is none.
+
+        Raises:
+            ApiError: unavailable.
+        """
+        response = await self.send("GET", f"/internal/generations/{plan_id}", user_id)
+        if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN}:
+            return None
+        try:
+            return Generation.model_validate_json(response.raise_for_status().content)
+        except (httpx.HTTPStatusError, ValidationError) as error:
+            _log.error("plan_api.malformed_answer", path="/internal/generations/{planId}", error=str(error)[:300])
+            raise unavailable() from error
+
+
+def relay(response: httpx.Response) -> Response:
+    """plan-api's answer as ours: status, body and the headers that a client may see."""
+    headers = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+    headers.setdefault("cache-control", "no-store")
+    return Response(response.content, response.status_code, headers)

@@ -1,0 +1,136 @@
+"""One event of a plan as it travels: read from NATS or from a stored row, written as an SSE frame. Pure.
+
+What NATS carries is one JSON object whose first member is `event`; the rest is the `data` of the SSE event, so a frame
+is made by cutting, not by encoding again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard
+from uuid import UUID
+
+import orjson
+
+from common import sse
+from common.contracts.errors import ErrorCode, failure_message, is_retryable
+from common.contracts.events import TERMINAL_EVENTS, TERMINAL_STATUSES, Cancelled, Complete, Failed, Snapshot, Usage
+from common.contracts.internal import PlanView
+from stream_gateway.cursor import Cursor
+from stream_gateway.splice import Arrival, Kind
+
+_MOST: Final = 2**53
+
+
+class MalformedEventError(ValueError):
+    """Not what a generator may publish."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEvent:
+    """A checked event: its name and place, its members, and the bytes it came as."""
+
+    name: str
+    arrival: Arrival
+    members: dict[str, Any]
+    raw: bytes
+
+    def frame(self) -> bytes:
+        """The SSE event, for every viewer the same bytes."""
+        prefix = b'{"event":"%b",' % self.name.encode()
+        if self.raw.startswith(prefix) and b"\n" not in self.raw and b"\r" not in self.raw:
+            data = b"{" + self.raw[len(prefix) :]
+        else:
+            data = orjson.dumps({key: value for key, value in self.members.items() if key != "event"})
+        return sse.encode(self.name, data, str(self.arrival.at))
+
+
+def read_event(raw: bytes, plan_id: str) -> PlanEvent | None:
+    """Check what came over NATS; None for a kind of event that we do not know.
+
+    Raises:
+        MalformedEventError: a known event that is not as the contract says, or is another plan's.
+    """
+    try:
+        members = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedEventError("not JSON") from error
+    if not isinstance(members, dict):
+        raise MalformedEventError("not an object")
+    name = members.get("event")
+    kind = _kind(name, members)
+    if kind is None:
+        return None
+    attempt, seq = members.get("attempt"), members.get("seq")
+    if not (_is_count(attempt) and _is_count(seq)):
+        raise MalformedEventError("attempt and seq must be counts")
+    if members.get("planId") != plan_id:
+        raise MalformedEventError("another plan's")
+    return PlanEvent(str(name), Arrival(kind, Cursor(attempt, seq)), members, raw)
+
+
+def _kind(name: Any, members: dict[str, Any]) -> Kind | None:
+    match name:
+        case "progress":
+            if not isinstance(members.get("ops"), list) or not isinstance(members.get("progress"), dict):
+                raise MalformedEventError("progress without ops or progress")
+            return "progress"
+        case "snapshot":
+            if "plan" not in members or not isinstance(members.get("progress"), dict):
+                raise MalformedEventError("snapshot without plan or progress")
+            return "snapshot"
+        case str() if name in TERMINAL_EVENTS:
+            if members.get("status") not in TERMINAL_STATUSES:
+                raise MalformedEventError("an end without a final status")
+            return "terminal"
+        case str():
+            return None
+        case _:
+            raise MalformedEventError("no event name")
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _MOST
+
+
+def event_of_view(view: PlanView) -> PlanEvent | None:
+    """A stored row as the event it stands for; None while no generator has claimed the plan, or when it is erased."""
+    model = _model_of_view(view)
+    if model is None:
+        return None
+    raw = model.model_dump_json(by_alias=True).encode()
+    # pydantic writes the members of the base class first; the wire has `event` first, and `frame` copes with both.
+    return read_event(raw, str(view.plan_id))
+
+
+def _model_of_view(view: PlanView) -> Snapshot | Complete | Cancelled | Failed | None:
+    place: dict[str, Any] = {"plan_id": view.plan_id, "attempt": view.attempt, "seq": view.seq}
+    match ended_as(view):
+        case None:
+            return Snapshot(**place, plan=view.plan, progress=view.progress) if view.attempt else None
+        case "complete":
+            if not isinstance(view.plan, dict):
+                return None
+            return Complete(**place, plan=view.plan, usage=view.usage or Usage(), progress=view.progress)
+        case "cancelled":
+            status = "partial" if view.status == "partial" else "failed"
+            return Cancelled(**place, status=status, plan=view.plan)
+        case _:
+            return Failed(**place, **failure(view.code), plan=view.plan)
+
+
+def ended_as(view: PlanView) -> str | None:
+    """The name of the terminal event, also of a row that tells only its status."""
+    if view.ended_as is not None:
+        return view.ended_as
+    return {"completed": "complete", "partial": "cancelled", "failed": "error"}.get(view.status)
+
+
+def failure(code: ErrorCode | None) -> dict[str, Any]:
+    """What a viewer is told of a failure: code, sentence, and whether trying again may help."""
+    known = code or ErrorCode.INTERNAL
+    return {"code": known, "message": failure_message(known), "retryable": is_retryable(known)}
+
+
+def snapshot_frame(plan_id: UUID, at: Cursor, document: Any, progress: dict[str, Any]) -> bytes:
+    """The state after event `at` as an SSE event."""
+    members = {"planId": str(plan_id), "attempt": at.attempt, "seq": at.seq, "plan": document, "progress": progress}
+    return sse.encode("snapshot", orjson.dumps(members), str(at))

@@ -1,0 +1,73 @@
+"""`/api/plan/*` goes on to plan-api, and nothing else does.
+
+What is sent on is chosen, not filtered: a path of plain segments, the query without `userId`, three headers, and who
+the user is.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common.bodies import read_body
+from common.contracts.errors import ErrorCode
+from common.problems import ApiError
+from stream_gateway.auth import Authenticator, identify
+from stream_gateway.plan_api import ANSWER_SECONDS, PlanApi, relay
+
+METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_SENT_ON: Final = ("content-type", "accept", "idempotency-key")
+_SYNCHRONOUS: Final = "/api/plan/generate"
+# No percent sign, no dot segment, no empty segment: there is nothing left that two servers could read differently.
+_PATH: Final = re.compile(rb"/api/plan(?:/[A-Za-z0-9_-]+)+", re.ASCII)
+
+
+def target_path(raw_path: bytes) -> str | None:
+    """The path to ask plan-api for, or None for one that is not plainly below `/api/plan/`. Pure."""
+    return raw_path.decode() if _PATH.fullmatch(raw_path) else None
+
+
+def target_query(query_string: bytes) -> list[tuple[str, str]]:
+    """The query without `userId`, which is only for us. Pure."""
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+    return [(name, value) for name, value in pairs if name != "userId"]
+
+
+def target_headers(headers: Mapping[str, str], names: Iterable[str] = _SENT_ON) -> dict[str, str]:
+    """The headers that are sent on. Pure."""
+    return {name: headers[name] for name in names if name in headers}
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The endpoint."""
+
+    plan_api: PlanApi
+    authenticator: Authenticator
+    synchronous_seconds: float
+
+    async def __call__(self, request: Request) -> Response:
+        """Send a request on and its answer back."""
+        path = target_path(request.scope["raw_path"])
+        if path is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "There is nothing at this path.")
+        body = await read_body(request)
+        identity = identify(self.authenticator, request, body)
+        try:
+            query = target_query(request.scope["query_string"])
+        except ValueError as error:
+            raise ApiError(ErrorCode.INVALID_INPUT, "The query has too many fields.") from error
+        response = await self.plan_api.send(
+            request.method,
+            path,
+            identity.user_id,
+            query=query,
+            headers=target_headers(request.headers),
+            content=body or None,
+            timeout=self.synchronous_seconds if path == _SYNCHRONOUS else ANSWER_SECONDS,
+        )
+        return relay(response)

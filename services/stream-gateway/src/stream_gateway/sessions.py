@@ -1,0 +1,102 @@
+"""From a planId and an identity to an open stream: the cap, the place in the hub, the record, and all of it undone."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from common import sse
+from common.contracts.errors import ErrorCode
+from common.contracts.events import Connected, Phase, PlanStatus
+from common.problems import ApiError
+from common.server import Draining
+from stream_gateway.auth import Identity
+from stream_gateway.cursor import Cursor
+from stream_gateway.hub import Hub, Watch
+from stream_gateway.journal import Journal
+from stream_gateway.repository import SessionRecord
+from stream_gateway.stream_response import EventStream, StreamLimits
+from stream_gateway.viewer import Mode
+
+RETRY_AFTER_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A viewer's place, before and while its stream is open. `close` is safe to call twice."""
+
+    watch: Watch
+    identity: Identity
+    close: Callable[[], None]
+
+
+class Sessions:
+    """Every open stream of this process passes here."""
+
+    def __init__(self, hub: Hub, journal: Journal, limits: StreamLimits, per_user: int, draining: Draining) -> None:
+        self._hub = hub
+        self._journal = journal
+        self._limits = limits
+        self._per_user = per_user
+        self._draining = draining
+        self._open: Counter[UUID] = Counter()
+
+    def __len__(self) -> int:
+        return self._open.total()
+
+    def check(self, user_id: UUID) -> None:
+        """Refuse before anything is started.
+
+        Raises:
+            ApiError: too_many_streams; unavailable while draining.
+        """
+        if self._draining:
+            detail = "This server is going away. Connect again."
+            raise ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=1)
+        if self._per_user and self._open[user_id] >= self._per_user:
+            detail = f"You have {self._per_user} streams open, which is the limit. Close one first."
+            raise ApiError(ErrorCode.TOO_MANY_STREAMS, detail, retry_after=RETRY_AFTER_SECONDS)
+
+    def open(self, plan_id: UUID, identity: Identity, cursor: Cursor | None = None, mode: Mode = "deltas") -> Session:
+        """Take a place. Whoever opens must `close`, or hand the session to `stream`.
+
+        Raises:
+            ApiError: see `check`.
+        """
+        self.check(identity.user_id)
+        user_id = identity.user_id
+        self._open[user_id] += 1
+        watch = self._hub.join(plan_id, cursor, mode)
+        record = SessionRecord(uuid4(), plan_id, user_id, datetime.now(UTC))
+        self._journal.put(record)
+        closed = False
+
+        def close() -> None:
+            nonlocal closed
+            if closed:
+                return
+            closed = True
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
+            self._hub.leave(watch)
+            last = None if watch.viewer.cursor is None else str(watch.viewer.cursor)
+            ended = replace(record, closed_at=datetime.now(UTC), last_event_id=last, reason=watch.viewer.reason)
+            self._journal.put(ended)
+
+        return Session(watch, identity, close)
+
+    def stream(self, session: Session, status: PlanStatus, phase: Phase | None) -> EventStream:
+        """The response that begins with `connected`, and closes the session with the stream."""
+        channel, expires_at = session.watch.channel, session.identity.expires_at
+        connected = Connected(plan_id=channel.plan_id, status=status, phase=phase)
+        data = connected.model_dump_json(by_alias=True, exclude={"event"}).encode()
+        return EventStream(
+            session.watch.viewer,
+            sse.encode("connected", data),
+            self._limits,
+            session.close,
+            expires_in=None if expires_at is None else expires_at - time.time(),
+        )

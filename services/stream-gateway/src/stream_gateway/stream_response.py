@@ -1,0 +1,143 @@
+"""One viewer's stream as raw ASGI: Server-Sent Events until the plan's end, the client's, or ours.
+
+Per event there is no task and no timer: the writer waits for the viewer's buffer alone, one lazy timer looks after the
+heartbeat, and one companion task watches `receive()` for the client's going.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from common import sse
+from stream_gateway.viewer import Viewer
+
+_log = structlog.get_logger(__name__)
+
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+}
+# What a client waits before it comes again; spread, so that the viewers of a closed gateway do not come as one.
+RETRY_MS = (1000, 3000)
+SNAPSHOT_INTERVAL = 0.2  # at most five a second in the mode of whole documents
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """In seconds."""
+
+    heartbeat: float = 15
+    max_age: float = 600
+    stall: float = 30
+
+    def age(self) -> float:
+        """How long one stream may live: up to a tenth less, so that they do not end together."""
+        return self.max_age * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
+
+
+def _retry() -> bytes:
+    return sse.retry(random.randint(*RETRY_MS))  # noqa: S311 - jitter
+
+
+class EventStream(Response):
+    """The response; `on_close` is called once, whatever happens."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        connected: bytes,
+        limits: StreamLimits,
+        on_close: Callable[[], None],
+        *,
+        expires_in: float | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(HEADERS)
+        self._viewer = viewer
+        self._connected = connected
+        self._limits = limits
+        self._on_close = on_close
+        self._expires_in = expires_in
+        self._sent_at = 0.0
+        self._heartbeat: asyncio.TimerHandle | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the stream to its end."""
+        loop = asyncio.get_running_loop()
+        viewer = self._viewer
+        timers = [loop.call_later(self._limits.age(), viewer.close, "age")]
+        if self._expires_in is not None:
+            timers.append(loop.call_later(max(0.0, self._expires_in), viewer.close, "token_expired"))
+        watcher = loop.create_task(_watch(receive, viewer))
+        try:
+            await self._write(send)
+        except TimeoutError:
+            viewer.close("stalled")
+            _log.warning("stream.stalled", seconds=self._limits.stall)
+        finally:
+            viewer.close("failed")
+            watcher.cancel()
+            for timer in (*timers, self._heartbeat):
+                if timer is not None:
+                    timer.cancel()
+            self._on_close()
+            await asyncio.wait({watcher})
+
+    async def _write(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await self._send(send, start)
+        await self._body(send, _retry() + self._connected)
+        self._arm()
+        while True:
+            await self._viewer.wait()
+            reason = self._viewer.reason
+            if reason == "disconnected":
+                return
+            waiting = self._viewer.take()
+            if reason is not None:
+                await self._body(send, waiting + (_retry() + b"\n" if reason == "drain" else b""), more=False)
+                return
+            if waiting:
+                await self._body(send, waiting)
+                await self._pace()
+            elif self._is_silent():
+                await self._body(send, sse.HEARTBEAT)
+
+    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, send: Send, message: dict[str, object]) -> None:
+        """Raises TimeoutError when the client takes nothing for as long as it may."""
+        async with asyncio.timeout(self._limits.stall):
+            await send(message)
+        self._sent_at = asyncio.get_running_loop().time()
+
+    async def _pace(self) -> None:
+        """Let snapshots gather into the next one, unless the stream is over."""
+        if self._viewer.mode == "snapshots" and self._viewer.reason is None:
+            await asyncio.sleep(SNAPSHOT_INTERVAL)
+
+    def _is_silent(self) -> bool:
+        return asyncio.get_running_loop().time() - self._sent_at >= self._limits.heartbeat
+
+    def _arm(self) -> None:
+        """Look again when the heartbeat would be due if nothing else were sent."""
+        loop = asyncio.get_running_loop()
+        left = self._sent_at + self._limits.heartbeat - loop.time()
+        if left <= 0:
+            self._viewer.wake()
+            left = self._limits.heartbeat
+        self._heartbeat = loop.call_later(left + 0.001, self._arm)
+
+
+async def _watch(receive: Receive, viewer: Viewer) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    viewer.close("disconnected")

@@ -1,0 +1,33 @@
+"""What tests of every kind share."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Imported before anything fails: pytest's plugin would otherwise do it in the middle of its report, where CPython 3.11
+# can run into its parser's recursion count.
+from hypothesis import settings
+
+settings.register_profile("planstream", deadline=None)
+settings.load_profile("planstream")
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Callable[[str], Path]]:
+    """`server_folder("name")` makes a folder for real servers; all are removed after the last test.
+
+    Not below pytest's own folder: for root PostgreSQL runs as another user, and each start of pytest shuts that folder
+    to others, also to the servers of a test run that is under way.
+    """
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix=f"planstream-{name}-")))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)

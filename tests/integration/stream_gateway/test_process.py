@@ -1,0 +1,113 @@
+"""The process as it is run: its drain, its settings, and its records while Postgres is there and while it is not."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from local_stack.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
+
+TOKEN = "a-service-token-for-tests"
+
+
+@pytest.fixture
+async def spawned(
+    backend: "Backend",
+    migrated: Callable[[str], Awaitable[str]],
+    nats_url: str,
+    adopt: "Callable[[str, httpx.AsyncClient], Awaitable[Gateway]]",
+) -> "AsyncIterator[tuple[Gateway, asyncio.subprocess.Process]]":
+    """A gateway as its command line runs it, in a process of its own."""
+    environment = {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port(set())),
+        "DATABASE_URL": await migrated("stream_gateway"),
+        "NATS_URL": nats_url,
+        "SERVICE_TOKEN": TOKEN,
+        "PLAN_API_URL": backend.url,
+        "GENERATOR_URLS": backend.url,
+        "AUTH_MODE": "dev",
+    }
+    command = (sys.executable, "-m", "stream_gateway", "serve")
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{environment['PORT']}"
+    try:
+        async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
+            yield await adopt(url, client), process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_sigterm_closes_streams_without_an_end(
+    spawned: "tuple[Gateway, asyncio.subprocess.Process]", owner: "Owner", user: UUID
+) -> None:
+    """Viewers are closed within the window, told when to come again, and the process ends; nobody has left."""
+    gateway, process = spawned
+    async with gateway.watch(owner.plan_id, user) as first, gateway.watch(owner.plan_id, user) as second:
+        await first.event("snapshot")
+        await second.event("snapshot")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert {await first.end(), await second.end()} == {"snapshot"}
+        assert (first.retries, second.retries) == (2, 2)
+    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert time.monotonic() - started < 5
+    assert owner.commands == []
+
+
+async def test_dev_mode_refuses_to_listen_beyond_loopback() -> None:
+    """AUTH_MODE=dev on 0.0.0.0 does not start, and says what to change; so does jwt without its secret."""
+    common = {"DATABASE_URL": "postgresql://x@127.0.0.1/x", "SERVICE_TOKEN": TOKEN}
+    for environment, word in (({"AUTH_MODE": "dev", "HOST": "0.0.0.0"}, b"loopback"), ({}, b"JWT_SECRET")):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stream_gateway", "serve"),
+            env={**common, **environment, "PATH": os.environ["PATH"]},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await process.communicate()
+        assert process.returncode == 2
+        assert word in errors
+
+
+async def test_streams_are_recorded(gateway: "Gateway", owner: "Owner", user: UUID, database: str) -> None:
+    """One row a stream, with where it ended and why, and whose the plan is."""
+    async with gateway.watch(owner.plan_id, user) as stream:
+        await stream.event("snapshot")
+        await owner.say("x")
+        await stream.event("progress")
+    connection = await asyncpg.connect(database)
+    query = "SELECT * FROM stream_gateway.stream_sessions JOIN stream_gateway.plan_streams USING (plan_id, user_id)"
+    try:
+        async with asyncio.timeout(5):
+            while not (rows := [row for row in await connection.fetch(query) if row["closed_at"]]):
+                await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
+    [row] = rows
+    assert (row["plan_id"], row["user_id"]) == (owner.plan_id, user)
+    assert (row["last_event_id"], row["reason"]) == ("1.1", "disconnected")
+    assert row["opened_at"] < row["closed_at"]
+
+
+async def test_without_postgres_everything_streams(make_gateway: "GatewayFactory", owner: "Owner", user: UUID) -> None:
+    """Records wait or are dropped; no stream does."""
+    gateway = await make_gateway(database_url="postgresql://nobody:x@127.0.0.1:1/none")
+    for _ in range(2):
+        async with gateway.watch(owner.plan_id, user) as stream:
+            await stream.event("snapshot")
+    await owner.complete()
+    async with gateway.watch(owner.plan_id, user) as stream:
+        assert await stream.end() == "complete"

@@ -1,0 +1,133 @@
+"""`/api/plan/*` on real sockets: what goes on, what comes back, and that nothing else of plan-api can be reached."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory
+
+TRICKS = (
+    "/api/plan/../internal/generations",
+    "/api/plan/%2e%2e/internal/generations",
+    "/api/plan/..%2finternal/generations",
+    "/api/plan/%2E%2E%2Finternal%2Fgenerations",
+    "/api/plan/x/..%5c..%5cinternal",
+    "/api/plan//internal/generations",
+    "/api/plan//evil.test/x",
+    "/api/plan/inputs%2f..%2f..%2finternal",
+    "/api/plan/inputs;/../../internal",
+    "/api/plan/%252e%252e/internal",
+    "/api/plan/inputs/",
+    "/api/plan/",
+    "/api/plan",
+    "/api/planner/x",
+    "/API/plan/inputs",
+    "//api/plan/inputs",
+    "/internal/generations",
+    "/service/generate",
+    "/api/plan/%00",
+    "http://plan-api/internal/generations",
+)
+
+
+async def test_a_request_goes_on_with_who_the_user_is_and_little_else(
+    gateway: "Gateway", user: UUID, backend: "Backend"
+) -> None:
+    """Service token and user are ours; the client's own credentials, cookies and hop headers stay behind."""
+    headers = {
+        "X-User-Id": str(user),
+        "Authorization": "Bearer the-clients-own",
+        "Cookie": "session=1",
+        "Connection": "X-Hop",
+        "X-Hop": "1",
+        "X-Forwarded-For": "1.2.3.4",
+        "Idempotency-Key": "key",
+        "Content-Type": "application/json",
+    }
+    query = f"?userId={user}&cursor=a%2Bb&limit=2&empty="
+    response = await gateway.client.post(f"/api/plan/inputs{query}", content=b'{"a":1}', headers=headers)
+    told = response.json()
+    assert (told["path"], told["query"]) == ("/api/plan/inputs", "cursor=a%2Bb&limit=2&empty=")
+    sent = told["headers"]
+    assert sent["authorization"] == "Bearer a-service-token-for-tests"
+    assert sent["x-user-id"] == str(user)
+    assert (sent["idempotency-key"], sent["content-type"], told["body"]) == ("key", "application/json", '{"a":1}')
+    assert not {"cookie", "x-hop", "x-forwarded-for"} & sent.keys()
+    assert response.status_code == 202
+    assert (response.headers["retry-after"], response.headers["location"]) == ("7", "/api/plan/plans/1")
+    assert "x-secret" not in response.headers
+    deleted = await gateway.client.delete("/api/plan/plans/abc", headers={"X-User-Id": str(user)})
+    assert deleted.json()["path"] == "/api/plan/plans/abc"
+
+
+async def test_in_development_the_user_may_stand_in_the_body(
+    gateway: "Gateway", user: UUID, backend: "Backend"
+) -> None:
+    """As the guide's client sends it; without any user it is 401."""
+    response = await gateway.client.post("/api/plan/inputs", json={"userId": str(user)})
+    assert response.json()["headers"]["x-user-id"] == str(user)
+    assert (await gateway.client.get("/api/plan/quota")).status_code == 401
+
+
+async def test_no_path_leads_out_of_api_plan(gateway: "Gateway", user: UUID, backend: "Backend") -> None:
+    """Dot segments, encoded or doubled slashes and the internal routes are 404, sent raw as no library would."""
+    parts = urlsplit(gateway.url)
+    for path in TRICKS:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-User-Id: {user}\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        line = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        assert line.split()[1] in {b"404", b"400"}, path
+    assert backend.seen == []
+
+
+async def test_what_plan_api_says_of_our_token_does_not_reach_the_client(
+    make_gateway: "GatewayFactory", user: UUID
+) -> None:
+    """A wrong service token is our fault: 503, never 401."""
+    gateway = await make_gateway(service_token="some-other-service-token")
+    response = await gateway.client.get("/api/plan/quota", headers={"X-User-Id": str(user)})
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+
+
+async def test_a_body_that_is_too_large_is_refused(gateway: "Gateway", user: UUID, backend: "Backend") -> None:
+    """413 at 64 KiB, with a length and without."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(70):
+            yield b"x" * 1024
+
+    for content in (b"x" * 70_000, parts()):
+        response = await gateway.client.post("/api/plan/inputs", content=content, headers={"X-User-Id": str(user)})
+        assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
+    assert backend.seen == []
+
+
+async def test_the_page_is_served_and_talks_to_nobody_else(gateway: "Gateway") -> None:
+    """The page, its modules and its style, under a policy of this origin alone."""
+    page = await gateway.client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for path in ("/page/app.js", "/page/stream.js", "/page/style.css"):
+        loaded = await gateway.client.get(path)
+        assert (loaded.status_code, loaded.headers["x-content-type-options"]) == (200, "nosniff")
+        assert "http" not in loaded.text.replace("HTTP ", "")
+        assert "innerHTML" not in loaded.text
+    assert "http" not in page.text
+
+
+async def test_health_says_what_is_there(gateway: "Gateway") -> None:
+    """Alive and ready, with the dependencies named."""
+    assert (await gateway.client.get("/livez")).json() == {"status": "alive"}
+    ready = await gateway.client.get("/readyz")
+    assert (ready.status_code, ready.json()["dependencies"]) == (200, {"nats": "up", "postgres": "up"})
+    gateway.draining.begin()
+    assert (await gateway.client.get("/readyz")).status_code == 503

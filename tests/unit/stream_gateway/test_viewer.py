@@ -1,0 +1,184 @@
+"""The bounded buffer of a viewer, and the channel that fills it."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from common import sse
+from stream_gateway.channel import HELD_EVENTS, Channel
+from stream_gateway.cursor import Cursor
+from stream_gateway.splice import Ended, Live, Torn
+from stream_gateway.viewer import BufferLimits, Viewer
+
+PLAN_ID = UUID("6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac")
+PROGRESS = {"phase": "streaming", "percent": 1.0}
+
+
+def _event(name: str, seq: int, attempt: int = 1, **members: Any) -> bytes:
+    place = {"event": name, "planId": str(PLAN_ID), "attempt": attempt, "seq": seq}
+    return orjson.dumps(place | members)
+
+
+def _snapshot(seq: int, text: str, attempt: int = 1) -> bytes:
+    return _event("snapshot", seq, attempt, plan={"monthly_summary": text}, progress=PROGRESS)
+
+
+def _append(seq: int, text: str, attempt: int = 1) -> bytes:
+    ops = [{"op": "append", "path": "/monthly_summary", "value": text}]
+    return _event("progress", seq, attempt, ops=ops, progress=PROGRESS)
+
+
+def _names(taken: bytes) -> list[str]:
+    return [f"{event.event} {event.id}" for event in sse.Decoder().feed(taken)]
+
+
+def _plan(taken: bytes) -> str:
+    text: str = orjson.loads(sse.Decoder().feed(taken)[-1].data)["plan"]["monthly_summary"]
+    return text
+
+
+class Asked:
+    """Counts the questions for a snapshot."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, _: Channel) -> None:
+        self.times += 1
+
+
+@pytest.fixture
+def asked() -> Asked:
+    """What the channel calls at a gap."""
+    return Asked()
+
+
+@pytest.fixture
+def channel(asked: Asked) -> Channel:
+    """A live plan at 1.0."""
+    made = Channel(PLAN_ID, asked, lambda: 0.0)
+    made.receive(_snapshot(0, ""))
+    return made
+
+
+def _join(channel: Channel, cursor: Cursor | None = None, **options: Any) -> Viewer:
+    viewer = Viewer(channel, cursor, **options)
+    channel.add(viewer)
+    return viewer
+
+
+async def test_what_waits_is_taken_in_one_piece(channel: Channel) -> None:
+    """Frames are joined in order, and the viewer then stands where the plan stands."""
+    viewer = _join(channel, Cursor(1, 0))
+    channel.receive(_append(1, "a"))
+    channel.receive(_append(2, "b"))
+    await asyncio.wait_for(viewer.wait(), 1)
+    assert _names(viewer.take()) == ["progress 1.1", "progress 1.2"]
+    assert viewer.cursor == (1, 2)
+    assert viewer.take() == b""
+
+
+async def test_too_many_frames_become_one_snapshot_of_the_moment_it_is_taken(channel: Channel) -> None:
+    """Overflow by count drops what waits; what comes after it is in the snapshot, and deltas go on from there."""
+    viewer = _join(channel, Cursor(1, 0), limits=BufferLimits(frames=3))
+    for seq in range(1, 8):
+        channel.receive(_append(seq, str(seq)))
+    taken = viewer.take()
+    assert (_names(taken), _plan(taken), viewer.conflated) == (["snapshot 1.7"], "1234567", 1)
+    channel.receive(_append(8, "8"))
+    assert _names(viewer.take()) == ["progress 1.8"]
+
+
+async def test_too_many_bytes_become_one_snapshot(channel: Channel) -> None:
+    """Overflow by size, but a single frame larger than the bound still goes out."""
+    viewer = _join(channel, Cursor(1, 0), limits=BufferLimits(size=100))
+    channel.receive(_append(1, "x" * 1000))
+    assert _names(viewer.take()) == ["progress 1.1"]
+    channel.receive(_append(2, "x" * 1000))
+    channel.receive(_append(3, "x" * 1000))
+    assert _names(viewer.take()) == ["snapshot 1.3"]
+
+
+async def test_viewers_share_the_bytes(channel: Channel) -> None:
+    """An event is encoded once, and so is the snapshot of one (attempt, seq)."""
+    viewers = [_join(channel, Cursor(1, 0)) for _ in range(3)]
+    channel.receive(_append(1, "a"))
+    assert len({id(viewer.take()) for viewer in viewers}) == 1
+    late = [_join(channel) for _ in range(3)]
+    assert len({id(viewer.take()) for viewer in late}) == 1
+
+
+async def test_a_conflated_viewer_ends_with_the_end_alone(channel: Channel) -> None:
+    """The terminal event carries the document; nothing is put after it."""
+    viewer = _join(channel)
+    channel.receive(_append(1, "a"))
+    channel.receive(_event("cancelled", 2, status="partial", plan={"monthly_summary": "a"}))
+    channel.receive(_append(3, "late"))
+    assert _names(viewer.take()) == ["cancelled 1.2"]
+    assert (viewer.reason, channel.status, channel.position) == ("ended", "partial", Ended(Cursor(1, 2)))
+
+
+async def test_events_held_over_a_gap_follow_the_snapshot(channel: Channel, asked: Asked) -> None:
+    """What arrives before its turn is held, not lost, and what the snapshot covers is not repeated."""
+    viewer = _join(channel, Cursor(1, 0))
+    for seq in (3, 4, 5):
+        channel.receive(_append(seq, str(seq)))
+    assert viewer.take() == b""
+    assert asked.times == 3
+    channel.receive(_snapshot(3, "123"))
+    taken = viewer.take()
+    assert _names(taken) == ["snapshot 1.3", "progress 1.4", "progress 1.5"]
+    assert not channel.gapped
+
+
+async def test_what_is_held_is_bounded(channel: Channel) -> None:
+    """Past the bound the oldest goes, which leaves a gap to ask about."""
+    for seq in range(2, HELD_EVENTS + 10):
+        channel.receive(_append(seq, "x"))
+    channel.receive(_snapshot(1, ""))
+    assert channel.position == Live(Cursor(1, 1))
+    assert channel.gapped
+
+
+async def test_a_torn_document_is_shown_to_nobody(channel: Channel, asked: Asked) -> None:
+    """After an operation that does not fit nobody gets a snapshot until a good one has come."""
+    following, stale = _join(channel, Cursor(1, 0)), _join(channel)
+    channel.receive(_event("progress", 1, ops=[{"op": "append", "path": "/x", "value": "y"}], progress=PROGRESS))
+    newcomer = _join(channel)
+    assert channel.position == Torn(Cursor(1, 0))
+    assert [viewer.take() for viewer in (following, stale, newcomer)] == [b"", b"", b""]
+    assert asked.times == 1
+    channel.receive(_snapshot(1, "good"))
+    assert {_plan(viewer.take()) for viewer in (following, stale, newcomer)} == {"good"}
+
+
+async def test_a_waiting_viewer_hears_where_it_stands_when_we_know(asked: Asked) -> None:
+    """A viewer that came before the state continues when its cursor fits, and gets the state when not."""
+    channel = Channel(PLAN_ID, asked, lambda: 0.0)
+    fits, behind = _join(channel, Cursor(1, 4)), _join(channel, Cursor(1, 3))
+    channel.receive(_snapshot(4, "1234"))
+    assert (fits.take(), _names(behind.take())) == (b"", ["snapshot 1.4"])
+    channel.receive(_append(5, "5"))
+    assert _names(fits.take()) == _names(behind.take()) == ["progress 1.5"]
+
+
+async def test_only_known_events_of_this_plan_count(channel: Channel, asked: Asked) -> None:
+    """Unknown events are skipped; malformed known ones, and another plan's, are refused and asked about."""
+    assert channel.receive(_event("news", 1)) is False
+    assert asked.times == 0
+    wrong: list[bytes] = [
+        b"not json",
+        b"[]",
+        b'{"planId":"x"}',
+        _event("progress", 1),
+        _event("snapshot", 1),
+        _event("complete", 1),
+        _event("snapshot", -1, plan=None, progress=PROGRESS),
+        _append(1, "x").replace(str(PLAN_ID).encode(), b"6b4bd1c8-4b43-4d31-9a57-000000000000"),
+    ]
+    assert [channel.receive(raw) for raw in wrong] == [False] * len(wrong)
+    assert asked.times == len(wrong)
+    assert channel.position == Live(Cursor(1, 0))
