@@ -17,7 +17,7 @@ COMMENT = b": OPENROUTER PROCESSING"
 async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
     """Wait for a condition with a deadline."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 -- the server's books set no event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -22,7 +22,7 @@ def encode(event: str, data: bytes, event_id: str | None = None) -> bytes:
 
 
 def retry(milliseconds: int) -> bytes:
-    """The field that tells an EventSource how long to wait before it reconnects; it goes before an event's other fields.
+    """The field that tells an EventSource how long to wait before it reconnects; goes before an event's other fields.
 
     A block of its own is legal, but some clients report it as an event without data.
     """

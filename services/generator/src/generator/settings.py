@@ -25,7 +25,6 @@ class Settings(ServiceSettings):
 
     generator_concurrency: Annotated[int, Field(gt=0, description="plans at once in this process")] = 500
     disconnect_grace_seconds: Annotated[float, Field(ge=-1, description="0: at once, -1: never")] = 30
-    queue_timeout_seconds: Annotated[float, Field(gt=0)] = 120
 
     first_data_seconds: Annotated[float, Field(gt=0, description="from the request to the first content")] = 60
     silence_seconds: Annotated[float, Field(gt=0, description="between two pieces of content")] = 60
