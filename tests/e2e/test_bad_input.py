@@ -11,7 +11,7 @@ import pytest
 from local_stack import Stack
 from testkit import OpenStack, User, written
 
-GOOD = {"goals": "Learn to whittle"}
+GOOD: dict[str, Any] = {"goals": "Learn to whittle"}
 TABLES = (
     "plan_api.user_goals_and_preferences",
     "plan_api.generations",
@@ -59,7 +59,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return document
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "goals missing": {},
     "goals a number": {"goals": 7},
     "goals empty": {"goals": ""},

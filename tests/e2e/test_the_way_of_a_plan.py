@@ -1,6 +1,7 @@
 """One plan through the three services, as a client sees it."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -9,7 +10,7 @@ import pytest
 
 from common.contracts.plan import validate_plan
 from local_stack import Stack
-from testkit import User, Viewer, written
+from testkit import Received, User, Viewer, written
 
 
 async def emulator_stats(stack: Stack) -> dict[str, int]:
@@ -51,9 +52,15 @@ async def test_folding_the_operations_alone_gives_the_document(stack: Stack) -> 
     """Before `complete` replaces it, the folded document already equals the stored one."""
     async with User.at(stack.gateway) as user:
         viewer = user.viewer()
-        held = []
-        await viewer.start(user.body(await user.inputs()), until=lambda _: bool(held.append(viewer.plan)))
-        assert held[-1] == viewer.plan
+        before_the_end: list[Any] = []
+
+        def hold(event: Received) -> bool:
+            if event.name == "complete":
+                before_the_end.append(viewer.folded)
+            return False
+
+        await viewer.start(user.body(await user.inputs()), until=hold)
+        assert before_the_end == [viewer.plan]
 
 
 async def test_two_viewers_one_late_end_with_the_same_document(stack: Stack) -> None:
@@ -212,7 +219,7 @@ async def test_every_service_writes_its_own_slice(stack: Stack) -> None:
         viewer = user.viewer()
         await viewer.start(user.body(await user.inputs()))
         connection = await asyncpg.connect(stack.addresses.admin_url)
-        rows = {}
+        rows: dict[str, int] = {}
         async with asyncio.timeout(10):
             while len(rows) < 6:
                 rows = {
@@ -257,3 +264,24 @@ async def test_another_user_sees_nothing(stack: Stack) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.request.url
         assert answer.headers["content-type"] == "application/problem+json"
     assert listed["plans"] == []
+
+
+async def test_a_repeated_start_gets_the_same_plan(stack: Stack) -> None:
+    """With an Idempotency-Key a lost answer costs nothing: the same plan, as stream or JSON; another body is 409."""
+    async with User.at(stack.gateway) as user:
+        body = user.body(await user.inputs())
+        keyed = {"Idempotency-Key": str(uuid4())}
+        first = user.viewer()
+        await first.start(body, until=lambda event: event.name == "snapshot", headers=keyed)
+        again = user.viewer()
+        await again.start(body, headers=keyed)
+        asked = await user.http.post(
+            "/api/streaming/generate-plan", json=body, headers=keyed | {"Accept": "application/json"}
+        )
+        other = user.body(await user.inputs())
+        conflict = await user.http.post("/api/streaming/generate-plan", json=other, headers=keyed)
+        quota = await user.quota()
+    assert first.plan_id == again.plan_id == UUID(asked.json()["planId"])
+    assert again.names[-1] == "complete"
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
+    assert (quota["used"], quota["reserved"]) == (1, 0)

@@ -49,7 +49,7 @@ async def test_a_start_streams_at_once(
     assert request["headers"]["x-user-id"] == str(user)
     assert request["headers"]["idempotency-key"] == "k-1"
     assert request["headers"]["authorization"].startswith("Bearer a-service-token")
-    assert request["body"]["onDisconnect"] == "abort"
+    assert request["body"]["onDisconnectDefault"] == "abort"
 
 
 async def test_a_client_that_asks_for_json_gets_addresses(gateway: "Gateway", user: UUID, backend: "Backend") -> None:
@@ -59,7 +59,7 @@ async def test_a_client_that_asks_for_json_gets_addresses(gateway: "Gateway", us
     told = response.json()
     assert response.status_code == 202
     assert told["eventsUrl"] == response.headers["location"] == f"/api/streaming/events/{told['planId']}"
-    assert backend.requests[0]["body"]["onDisconnect"] == "continue"
+    assert backend.requests[0]["body"]["onDisconnectDefault"] == "continue"
     status = await gateway.client.get(told["statusUrl"], headers=headers)
     expected = {"planId": told["planId"], "status": "generating", "phase": "queued", "seq": 0, "attempt": 0}
     assert expected.items() <= status.json().items()

@@ -30,11 +30,15 @@ class Received:
 
 
 class Viewer:
-    """Follows a plan over any number of connections; `plan` is what it holds."""
+    """Follows a plan over any number of connections.
+
+    `plan` is what it holds; `folded` leaves out what the terminal event brought.
+    """
 
     def __init__(self, client: httpx.AsyncClient, plan_id: UUID | None = None) -> None:
         self.plan_id = plan_id
         self.plan: Any = None
+        self.folded: Any = None
         self.last_id: str | None = None
         self.received: list[Received] = []
         self._client = client
@@ -51,7 +55,9 @@ class Viewer:
         """The terminal event, if it has come."""
         return next((event for event in self.received if event.name in TERMINAL_EVENTS), None)
 
-    async def start(self, body: dict[str, Any], until: "Until | None" = None, **headers: str) -> None:
+    async def start(
+        self, body: dict[str, Any], until: "Until | None" = None, headers: dict[str, str] | None = None
+    ) -> None:
         """Start a plan and follow it."""
         await self._read("POST", "/api/streaming/generate-plan", until, json=body, headers=headers)
 
@@ -101,6 +107,8 @@ class Viewer:
             self.plan = json.loads(json.dumps(event.data["plan"]))
         else:
             self.plan = event.data.get("plan")
+        if event.name not in TERMINAL_EVENTS:
+            self.folded = self.plan
         self._cursor = (attempt, seq)
         self.last_id = event.id
         self._look_at_progress(event)

@@ -3,8 +3,9 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from local_stack import services
@@ -15,10 +16,13 @@ from local_stack.health import answers_http, answers_ready, explain_end
 from local_stack.nats import NatsServer
 from local_stack.ports import LOOPBACK, free_port, is_free
 from local_stack.postgres import PostgresServer
-from local_stack.processes import Hurry, Process, to_the_end
+from local_stack.processes import Command, Hurry, Process, to_the_end
 from local_stack.settings import StackSettings, read_settings
 from local_stack.stack import Stack, together
 from local_stack.state import Ledger, make_directory, only_one
+
+# From a service's name (as `gateway-1`) and the environment it would get to the one it gets.
+Rewire = Callable[[str, Mapping[str, str]], Mapping[str, str]]
 
 _MIGRATION_SECONDS = 60
 # Of the caller's environment, only what programs need to run at all: a test's stack must not depend on who runs it.
@@ -27,7 +31,12 @@ _NEEDED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "LD_LIBR
 
 @asynccontextmanager
 async def running_stack(
-    directory: Path, env: Mapping[str, str] | None = None, *, generators: int = 1, gateways: int = 1
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    generators: int = 1,
+    gateways: int = 1,
+    rewire: Rewire | None = None,
 ) -> AsyncIterator[Stack]:
     """A stack for a test: ports, servers and directory of its own, nothing restarted when it dies.
 
@@ -36,6 +45,7 @@ async def running_stack(
         env: settings of the services, by the names of the environment.
         generators: how many generators.
         gateways: how many gateways.
+        rewire: puts a test's proxies between the services and what they talk to.
 
     Raises:
         StackError: it could not start.
@@ -43,13 +53,19 @@ async def running_stack(
     base = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     counts = {"GENERATORS": str(generators), "GATEWAYS": str(gateways)}
     settings = read_settings({**base, **counts, **(env or {})}, default_port=None)
-    async with open_stack(settings, directory, silent(), Hurry(), durable=False) as stack:
+    async with open_stack(settings, directory, silent(), Hurry(), durable=False, rewire=rewire) as stack:
         yield stack
 
 
 @asynccontextmanager
 async def open_stack(
-    settings: StackSettings, directory: Path, console: Console, hurry: Hurry, *, durable: bool = True
+    settings: StackSettings,
+    directory: Path,
+    console: Console,
+    hurry: Hurry,
+    *,
+    durable: bool = True,
+    rewire: Rewire | None = None,
 ) -> AsyncIterator[Stack]:
     """Open everything and write `stack.json`; close it all in the reverse order, whatever happens.
 
@@ -65,7 +81,7 @@ async def open_stack(
         if ended := await ledger.end_leftovers():
             console.say(f"  ended what a killed run had left: {', '.join(ended)}")
         opened.callback(ledger.clear)
-        opening = _Opening(stack, settings, console, hurry, opened, durable=durable)
+        opening = _Opening(stack, settings, console, hurry, opened, durable=durable, rewire=rewire)
         await opening.run()
         yield stack
 
@@ -82,6 +98,7 @@ class _Opening:
         opened: AsyncExitStack,
         *,
         durable: bool,
+        rewire: Rewire | None,
     ) -> None:
         self.stack = stack
         self._settings = settings
@@ -89,6 +106,7 @@ class _Opening:
         self._hurry = hurry
         self._opened = opened
         self._durable = durable
+        self._rewire = rewire
         self._taken: set[int] = set()
         self._began = time.monotonic()
         self._admin_url = settings.admin_url or ""
@@ -177,8 +195,13 @@ class _Opening:
         for group in (backends, gateways):
             self._opened.push_async_callback(self.stack.close, [command.name for command, _ in group])
         for command, url in (*backends, *gateways):
-            self.stack.add(command, answers_ready(url))
+            self.stack.add(self._rewired(command), answers_ready(url))
         await together(*(self._start(command.name, url) for command, url in (*backends, *gateways)))
+
+    def _rewired(self, command: Command) -> Command:
+        if self._rewire is None:
+            return command
+        return replace(command, environment=self._rewire(command.name, command.environment))
 
     async def _start(self, name: str, detail: str, began: float | None = None) -> None:
         began = began or time.monotonic()

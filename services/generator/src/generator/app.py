@@ -40,9 +40,12 @@ def openrouter_config(settings: Settings) -> OpenRouterConfig:
         fallback_models=settings.fallback_models(),
         temperature=settings.openrouter_temperature,
         max_tokens=settings.openrouter_max_tokens,
+        connect_seconds=settings.connect_seconds,
         first_data_seconds=settings.first_data_seconds,
         silence_seconds=settings.silence_seconds,
         completion_seconds=settings.streaming_timeout / 1000,
+        max_output_chars=settings.max_output_chars,
+        usage_lookup_seconds=settings.usage_lookup_seconds,
     )
 
 

@@ -14,13 +14,14 @@ Purpose = Literal["stream", "sync", "continuation", "fallback", "repair"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often each way out may be taken, and the pauses between (seconds)."""
+    """How often each way out may be taken, the pauses between, and the whole attempt (seconds)."""
 
     tries: int = 3
     continuations: int = 4
     repairs: int = 1
     first_pause: float = 0.5
     longest_pause: float = 20.0
+    attempt: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Broken:
         code: what the viewer will read if nothing helps.
         retryable: whether another call may succeed.
         wrote: this call brought content.
-        progressed: this call completed a week, or the summary.
+        progressed: this call completed a week.
         retry_after: seconds that upstream asked for.
     """
 
@@ -84,7 +85,7 @@ Step = Call | Complete | Fail
 
 
 def next_step(
-    history: History, purpose: Purpose, ended: Whole | Broken, limits: Limits, jitter: float
+    history: History, purpose: Purpose, ended: Whole | Broken, limits: Limits, jitter: float, elapsed: float = 0.0
 ) -> tuple[History, Step]:
     """Decide what follows the end of a call.
 
@@ -94,6 +95,7 @@ def next_step(
         ended: how.
         limits: the settings.
         jitter: from 0 to 1; a pause is between half and the whole of its nominal length.
+        elapsed: seconds since the attempt began.
     """
     match ended:
         case Whole(valid=True):
@@ -103,7 +105,11 @@ def next_step(
                 return history, Fail(ErrorCode.INVALID_PLAN)
             return replace(history, repairs=history.repairs + 1), Call("repair")
         case Broken():
-            return _after_break(history, purpose, ended, limits, jitter)
+            after, step = _after_break(history, purpose, ended, limits, jitter)
+            if isinstance(step, Call) and elapsed + step.pause >= limits.attempt:
+                # Upstream asks for more patience than is left: better to say why now than to time out waiting.
+                return history, Fail(ended.code)
+            return after, step
         case _:
             assert_never(ended)
 
@@ -118,14 +124,15 @@ def _after_break(
     history = replace(history, failures=0 if ended.progressed else history.failures + 1)
     if purpose == "fallback":
         return history, Fail(ended.code)
+    pause = _pause(history.failures, ended.retry_after, limits, jitter)
     if history.failures < limits.tries:
         if not ended.wrote:
-            return history, Call(purpose, _pause(history.failures, ended.retry_after, limits, jitter))
+            return history, Call(purpose, pause)
         if history.continuations < limits.continuations:
-            pause = _pause(history.failures, ended.retry_after, limits, jitter) if history.failures > 1 else 0.0
-            return replace(history, continuations=history.continuations + 1), Call("continuation", pause)
+            history = replace(history, continuations=history.continuations + 1)
+            return history, Call("continuation", pause if history.failures > 1 else 0.0)
     if history.streaming and not history.fell_back:
-        return replace(history, fell_back=True), Call("fallback")
+        return replace(history, fell_back=True), Call("fallback", pause if ended.retry_after is not None else 0.0)
     return history, Fail(ended.code)
 
 

@@ -60,7 +60,14 @@ class GenerationService:
         self._desk: ControlDesk | None = None
         self._saver: Saver | None = None
         settings = parts.settings
-        self._limits = Limits(settings.upstream_tries, settings.continuations, settings.repairs)
+        self._limits = Limits(
+            settings.upstream_tries,
+            settings.continuations,
+            settings.repairs,
+            settings.retry_pause_seconds,
+            settings.retry_pause_max_seconds,
+            settings.streaming_timeout / 1000,
+        )
 
     def wire(self, desk: ControlDesk, saver: Saver) -> None:
         """The two that look at the runs and are told of new ones."""

@@ -26,9 +26,14 @@ class Settings(ServiceSettings):
     generator_concurrency: Annotated[int, Field(gt=0, description="plans at once in this process")] = 500
     disconnect_grace_seconds: Annotated[float, Field(ge=-1, description="0: at once, -1: never")] = 30
 
+    connect_seconds: Annotated[float, Field(gt=0, description="name, TCP and TLS together")] = 10
     first_data_seconds: Annotated[float, Field(gt=0, description="from the request to the first content")] = 60
     silence_seconds: Annotated[float, Field(gt=0, description="between two pieces of content")] = 60
+    max_output_chars: Annotated[int, Field(gt=0, le=512 * 1024, description="content of one call")] = 512 * 1024
+    usage_lookup_seconds: Annotated[float, Field(ge=0, description="patience for what a broken call cost")] = 16
     upstream_tries: Annotated[int, Field(ge=1, description="before content")] = 3
+    retry_pause_seconds: Annotated[float, Field(ge=0, description="before the second try; doubles with each")] = 0.5
+    retry_pause_max_seconds: Annotated[float, Field(ge=0, description="Retry-After may ask for more")] = 20
     continuations: Annotated[int, Field(ge=0, description="after content")] = 4
     repairs: Annotated[int, Field(ge=0)] = 1
     attempts: Annotated[int, Field(ge=1, description="claims of one plan by generators")] = 5

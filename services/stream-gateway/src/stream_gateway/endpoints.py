@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from common.bodies import JsonModel, parse_model, read_body, require_json
 from common.contracts.errors import ErrorCode
-from common.contracts.internal import IDEMPOTENCY_HEADER, Admitted, StartRequest
+from common.contracts.internal import IDEMPOTENCY_HEADER, AdmissionRequest, Admitted, StartRequest
 from common.generator_client import GeneratorUnavailableError, generators_unavailable
 from common.problems import ApiError
 from stream_gateway.auth import Authenticator, Identity, identify
@@ -50,9 +50,13 @@ class Endpoints:
         streaming = wants_stream(request.headers.get("accept", ""))
         if streaming:
             self.sessions.check(identity.user_id)
-        wish = start.on_disconnect or ("abort" if streaming else "continue")
-        full = start.model_copy(update={"user_id": identity.user_id, "on_disconnect": wish})
-        admitted = await self.plan_api.start(full, identity.user_id, request.headers.get(IDEMPOTENCY_HEADER))
+        ask = AdmissionRequest(
+            preference_id=start.preference_id,
+            user_id=identity.user_id,
+            on_disconnect=start.on_disconnect,
+            on_disconnect_default="abort" if streaming else "continue",
+        )
+        admitted = await self.plan_api.start(ask, identity.user_id, request.headers.get(IDEMPOTENCY_HEADER))
         if isinstance(admitted, Response):
             return admitted
         self.ownership.learn(admitted.plan_id, identity.user_id)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from common.contracts.errors import ErrorCode
-from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER, Admitted, Generation, StartRequest
+from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER, AdmissionRequest, Admitted, Generation
 from common.problems import ApiError
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class PlanApi:
                 raise
             return await self._client.send(request)
 
-    async def start(self, start: StartRequest, user_id: UUID, key: str | None) -> Admitted | Response:
+    async def start(self, start: AdmissionRequest, user_id: UUID, key: str | None) -> Admitted | Response:
         """Ask for the admission of a plan; a refusal is passed on as it is.
 
         Raises:

@@ -17,13 +17,22 @@ IDEMPOTENCY_HEADER = "idempotency-key"
 
 
 class StartRequest(Request):
-    """The body of `POST /api/streaming/generate-plan`, and of plan-api's `POST /internal/generations`."""
+    """The body of `POST /api/streaming/generate-plan`."""
 
     preference_id: UUID
     user_id: UUID | None = None
     on_disconnect: OnDisconnect | None = Field(
         default=None, description="abort: stop when every viewer has left; continue: write on. Default by kind of start"
     )
+
+
+class AdmissionRequest(StartRequest):
+    """The body of plan-api's `POST /internal/generations`: the client's own, and what its kind of start implies.
+
+    Apart from the client's body, so that an idempotent repeat may ask for the other kind of answer.
+    """
+
+    on_disconnect_default: OnDisconnect = "abort"
 
 
 class SyncRequest(Request):

@@ -23,6 +23,7 @@ class OpenRouterConfig:
         after_finish_seconds: how long usage and `[DONE]` may follow the finish reason before we go without them.
         completion_seconds: a whole answer without streaming.
         max_output_chars: the content of one call.
+        usage_lookup_seconds: how long the pauses between look-ups of a broken call's cost may be together.
 
     Raises:
         ValueError: more than three models in total, which OpenRouter refuses, or a setting out of its range.
@@ -40,6 +41,7 @@ class OpenRouterConfig:
     after_finish_seconds: float = 5
     completion_seconds: float = 300
     max_output_chars: int = 512 * 1024
+    usage_lookup_seconds: float = 16
 
     def __post_init__(self) -> None:
         """Refuse at start-up what OpenRouter would refuse at every call."""

@@ -19,8 +19,7 @@ from generator.openrouter.stream import PlanStream
 _MAX_ERROR_BODY: Final = 64 * 1024
 _ERROR_BODY_SECONDS: Final = 5.0
 _LOOKUP_SECONDS: Final = 10.0
-# A record of a call that was cut off appears late.
-USAGE_DELAYS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+_FIRST_LOOKUP_PAUSE: Final = 0.5
 _jitter = SystemRandom()
 
 
@@ -89,14 +88,15 @@ class OpenRouterService:
             call.estimate(request.prompt_chars)
         return Completion(text, call)
 
-    async def fetch_usage(self, generation_id: str, delays: Sequence[float] = USAGE_DELAYS) -> UpstreamCall | None:
+    async def fetch_usage(self, generation_id: str, delays: Sequence[float] | None = None) -> UpstreamCall | None:
         """What a call cost that never reported it, or None when OpenRouter does not say in time.
 
         Args:
             generation_id: from the call's record.
-            delays: seconds before each further try (jittered); the record is a 404 at first.
+            delays: seconds before each further try (jittered), because the record is a 404 at first; by default those
+                of `lookup_pauses` for the config's `usage_lookup_seconds`.
         """
-        for delay in (*delays, None):
+        for delay in (*(lookup_pauses(self._config.usage_lookup_seconds) if delays is None else delays), None):
             found, final = await self._look_up(generation_id)
             if found is not None or final or delay is None:
                 return found
@@ -158,6 +158,14 @@ class OpenRouterService:
         if response.status == 200:
             return read_generation(body), False
         return None, response.status in {400, 401, 402, 403}
+
+
+def lookup_pauses(seconds: float) -> list[float]:
+    """Pauses that double, as many as are not longer than `seconds` together."""
+    pauses: list[float] = []
+    while sum(pauses) + (pause := _FIRST_LOOKUP_PAUSE * 2 ** len(pauses)) <= seconds:
+        pauses.append(pause)
+    return pauses
 
 
 def _is_document(response: aiohttp.ClientResponse) -> bool:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from common.bodies import JsonModel, read_model
 from common.contracts.errors import ErrorCode
-from common.contracts.internal import Admitted, Generation, StartRequest, SyncRequest
+from common.contracts.internal import AdmissionRequest, Admitted, Generation, StartRequest, SyncRequest
 from common.problems import ApiError
 from plan_api.admission import Start
 from plan_api.endpoints.guard import Guard, idempotency_key, path_id, require_same_user
@@ -42,10 +42,12 @@ async def generate_for_service(request: Request) -> Response:
 
 async def admit(request: Request, user_id: UUID) -> Response:
     """Accept a streaming plan."""
-    body, _ = await read_model(request, StartRequest)
+    body, _ = await read_model(request, AdmissionRequest)
     require_same_user(body.user_id, user_id)
-    key = idempotency_key(request, user_id, body)
-    start = Start(user_id, body.preference_id, "stream", body.on_disconnect or "abort", key)
+    asked = StartRequest.model_validate(body.model_dump(exclude={"on_disconnect_default"}))
+    key = idempotency_key(request, user_id, asked)
+    on_disconnect = body.on_disconnect or body.on_disconnect_default
+    start = Start(user_id, body.preference_id, "stream", on_disconnect, key)
     accepted = await services_of(request).admission.admit(start)
     row = accepted.generation
     admitted = Admitted(plan_id=row.plan_id, status=row.status, replayed=accepted.replayed)
