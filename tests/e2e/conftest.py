@@ -11,7 +11,7 @@ from local_stack import Stack, running_stack
 from testkit import OpenStack
 
 # A model that is quicker than the tests' patience. A test scripts anything else with the emulator's control API.
-_QUICK = {"EMULATOR_TTFT_SECONDS": "0.05", "EMULATOR_TOKENS_PER_SECOND": "500"}
+_QUICK = {"EMULATOR_TTFT_SECONDS": "0.05", "EMULATOR_TOKENS_PER_SECOND": "800"}
 
 
 @pytest.fixture(scope="session")

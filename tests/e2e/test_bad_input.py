@@ -12,6 +12,7 @@ from local_stack import Stack
 from testkit import OpenStack, User, written
 
 GOOD: dict[str, Any] = {"goals": "Learn to whittle"}
+NOBODYS_ID = "7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a01"
 TABLES = (
     "plan_api.user_goals_and_preferences",
     "plan_api.generations",
@@ -116,7 +117,7 @@ async def test_malformed_bodies(
 
 
 @pytest.mark.parametrize("path", ["/api/streaming/generate-plan", "/api/plan/generate"])
-@pytest.mark.parametrize("preference", [str(uuid4()), "not-a-uuid", None, 7, "../../internal"])
+@pytest.mark.parametrize("preference", [NOBODYS_ID, "not-a-uuid", None, 7, "../../internal"])
 async def test_unknown_preferences(stack: Stack, user: User, path: str, preference: Any) -> None:
     """A start needs preferences that exist; an id that is none is wrong input."""
     answer = await user.http.post(path, json={"preferenceId": preference, "userId": str(user.id)})
@@ -135,7 +136,10 @@ async def test_somebody_elses_user_id(stack: Stack, user: User) -> None:
     assert (await stored(stack, user))["plan_api.generations"] == 0
 
 
-@pytest.mark.parametrize("plan_id", [str(uuid4()), "not-a-uuid", "%2e%2e", "x" * 5000, "1' OR '1'='1", "%00", "*", ">"])
+@pytest.mark.parametrize(
+    "plan_id",
+    [NOBODYS_ID, "not-a-uuid", "%2e%2e", "x" * 5000, "1' OR '1'='1", "%00", "*", ">"],
+)
 @pytest.mark.parametrize(
     ("method", "route"),
     [

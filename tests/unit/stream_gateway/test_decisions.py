@@ -1,7 +1,7 @@
 """Small decisions: who is calling, which path goes on, when to ask, what a settings file may say."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -14,8 +14,8 @@ from stream_gateway.proxy import target_path, target_query
 from stream_gateway.settings import Settings
 from stream_gateway.watchdog import Patience
 
-USER = uuid4()
-OTHER = uuid4()
+USER = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a01")
+OTHER = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a02")
 
 
 @pytest.mark.parametrize(
