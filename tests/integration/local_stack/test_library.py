@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,10 @@ from local_stack.console import silent
 from local_stack.external import check_database, check_nats
 from local_stack.health import wait_until_ready
 from local_stack.ports import LOOPBACK, free_port
+from local_stack.postgres import PostgresServer
 from local_stack.processes import Command, Process, is_alive
 from local_stack.roles import other_database, service_url
+from local_stack.settings import read_settings
 from local_stack.state import Ledger
 from local_stack.watch import watch
 
@@ -134,6 +137,21 @@ async def test_migrations_as_a_user_who_is_not_superuser(database: str) -> None:
     await check_database(database)
 
 
+@pytest.mark.parametrize(("name", "value"), [("GENERATORS", "many"), ("GATEWAYS", "0"), ("PORT", "70000")])
+def test_a_setting_that_makes_no_sense(name: str, value: str) -> None:
+    """It is named, with what would do."""
+    with pytest.raises(StackError, match=f"{name} must be a whole number from 1 to .*, not '{value}'"):
+        read_settings({name: value})
+
+
+def test_an_empty_setting_is_none() -> None:
+    """An empty value counts as not given, and without a key or an address the emulator stands in."""
+    settings = read_settings({"PORT": "", "OPENROUTER_API_KEY": "", "DATABASE_URL": ""})
+    assert (settings.port, settings.admin_url, settings.emulated) == (8080, None, True)
+    assert not read_settings({"OPENROUTER_API_KEY": "key"}).emulated
+    assert not read_settings({"OPENROUTER_BASE_URL": "http://there"}).emulated
+
+
 def test_roles_agree_between_databases_of_one_server() -> None:
     """A role's password depends on the administrator's alone; two services' differ."""
     admin = "postgresql://admin:p%40ss@db:5432/one?sslmode=require"
@@ -146,8 +164,9 @@ def test_roles_agree_between_databases_of_one_server() -> None:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that nobody watches."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    """A process that nobody watches, of the user that PostgreSQL runs as."""
+    user = "nobody" if os.geteuid() == 0 else None
+    with subprocess.Popen(["sleep", "60"], user=user) as process:
         yield process
         process.kill()
 
@@ -164,6 +183,20 @@ async def test_leftovers_are_ended_and_strangers_are_not(tmp_path: Path, sleeper
     assert await Ledger(path).end_leftovers() == ["sleeper"]
     assert not is_alive(psutil.Process(sleeper.pid))
     assert not path.exists()
+
+
+async def test_a_pid_file_that_lies(directory: Path, tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """PostgreSQL starts although its pid file names a process that is another program's now."""
+    server = PostgresServer(directory, free_port(set()), tmp_path / "log", durable=False)
+    await server.initialise()
+    (directory / "postmaster.pid").write_text(f"{sleeper.pid}\n{directory}\n")
+    await server.initialise()
+    server.process.start()
+    try:
+        await server.ready()
+    finally:
+        await server.process.stop()
+    assert sleeper.poll() is None
 
 
 async def test_what_a_process_started_ends_with_it(tmp_path: Path) -> None:

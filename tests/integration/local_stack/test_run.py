@@ -23,6 +23,8 @@ MOMENTS: dict[str, Callable[[Any], bool]] = {
     "PostgreSQL runs": lambda runner: "ready  postgres" in runner.output,
     "a service runs": lambda runner: "ready  plan-api" in runner.output,
 }
+# One moment with each kind of thing to end is enough for every day.
+MARKS = {"the directory is locked": pytest.mark.full, "PostgreSQL runs": pytest.mark.full}
 
 
 def environment_of(url: str) -> dict[str, str]:
@@ -76,7 +78,7 @@ async def test_what_the_services_are_told(start_runner: StartRunner, given: dict
     assert gateway["GENERATOR_URLS"] == plan_api["GENERATOR_URLS"] == ",".join(stack["generators"])
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [pytest.param(each, marks=MARKS.get(each, ())) for each in MOMENTS])
 async def test_an_interrupt_at_any_moment(start_runner: StartRunner, moment: str) -> None:
     """Whenever Ctrl-C comes, nothing is left, and the exit code says that it was interrupted."""
     runner = start_runner()
@@ -87,7 +89,7 @@ async def test_an_interrupt_at_any_moment(start_runner: StartRunner, moment: str
     assert not (runner.directory / "stack.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.full)])
 async def test_other_ends(start_runner: StartRunner, given: dict[str, str], number: signal.Signals) -> None:
     """SIGTERM and a closed terminal end a starting stack as Ctrl-C does."""
     runner = start_runner(**given)
@@ -155,11 +157,3 @@ async def test_a_service_that_dies(start_runner: StartRunner, given: dict[str, s
     assert runner.stack["pids"]["plan-api"] != before["pids"]["plan-api"]
     assert await runner.end(signal.SIGINT) == 0
     assert runner.left() == []
-
-
-@pytest.mark.parametrize(("name", "value"), [("GENERATORS", "many"), ("GATEWAYS", "0"), ("PORT", "70000")])
-async def test_a_setting_that_makes_no_sense(start_runner: StartRunner, name: str, value: str) -> None:
-    """It is named, with what would do."""
-    runner = start_runner(**{name: value})
-    assert await runner.end() == 1
-    assert f"{name} must be a whole number from 1 to" in runner.output

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from pydantic import TypeAdapter
 
+from common import payloads
 from common.contracts.events import StreamEvent
 from common.contracts.plan import DAYS
 from common.fold import apply
-from generator import payloads
 from generator.draft import Kept
 from generator.identity import completed
 from generator.live_plan import LivePlan
@@ -204,7 +204,7 @@ def test_after_the_end_the_state_is_the_terminal_event() -> None:
     bench = Bench(interval=0)
     bench.plan.open()
     plan = bench.plan
-    payload = payloads.terminal(plan.plan_id, 1, 1, completed({"a": 1}), None, plan.meter.read(1, ended=True))
+    payload = payloads.terminal(plan.plan_id, 1, 1, completed({"a": 1}).end, None, plan.meter.read(1, ended=True))
     plan.end(payload, 1)
     assert plan.state() == payload
     assert bench.sent[-1]["event"] == "complete"

@@ -61,11 +61,10 @@ def _view(**fields: Any) -> PlanView:
         ({"plan": {"monthly_summary": "x"}}, "snapshot"),
         ({"plan": None}, "snapshot"),
         ({"status": "completed", "ended_as": "complete", "plan": {"a": 1}}, "complete"),
-        ({"status": "completed", "plan": {"a": 1}}, "complete"),
         ({"status": "partial", "ended_as": "cancelled", "plan": {"a": 1}}, "cancelled"),
         ({"status": "failed", "ended_as": "cancelled"}, "cancelled"),
         ({"status": "failed", "ended_as": "error", "code": ErrorCode.INVALID_PLAN}, "error"),
-        ({"status": "failed"}, "error"),
+        ({"status": "failed", "ended_as": "error"}, "error"),
     ],
 )
 def test_a_row_is_the_event_it_stands_for(fields: dict[str, Any], name: str) -> None:

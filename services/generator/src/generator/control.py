@@ -94,6 +94,6 @@ class ControlDesk:
             run.stop("cancel")
             await run.done.wait()
             if message.reply and run.ending is not None:
-                self._publisher.send(message.reply, ControlReply(status=run.ending.status).to_json())
+                self._publisher.send(message.reply, ControlReply(status=run.ending.end.status).to_json())
 
         return obey  # type: ignore[return-value]  # as above

@@ -19,6 +19,8 @@ WEEKS = "weekly_breakdown"
 _SUMMARY_PATH = f"/{SUMMARY}"
 _WEEKS_PATH = f"/{WEEKS}"
 _WEEK_PREFIX = f"/{WEEKS}/"
+# The root and the list of weeks: whoever is no deeper is not within a week.
+_BETWEEN_WEEKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Kept:
         head = {} if self.summary is None else {SUMMARY: self.summary}
         return head | {WEEKS: list(self.weeks)}
 
+    def is_whole(self, total: int) -> bool:
+        """Whether nothing of a plan of `total` weeks is missing."""
+        return self.summary is not None and len(self.weeks) == total
+
     def task(self, total: int) -> WritingTask:
         """What is still to be written of a plan of `total` weeks."""
         missing = tuple(range(len(self.weeks) + 1, total + 1))
@@ -47,19 +53,21 @@ def keep(document: Any, total: int, *, complete: bool) -> Kept:
     Args:
         document: the partial document, or None.
         total: how many weeks the plan has.
-        complete: the document's text was whole, so that its last value is, too.
+        complete: its last value is known to be whole. Else that is a summary, or a week, which may have been cut off
+            and be valid all the same (a sentence without its end, a Sunday without its tasks): it is not kept.
     """
     if not isinstance(document, dict):
         return Kept()
+    last = None if complete else next(reversed(document), None)
     summary = document.get(SUMMARY)
-    followed = complete or next(reversed(document), None) != SUMMARY
-    weeks = document.get(WEEKS)
+    written = document.get(WEEKS)
+    weeks = written if isinstance(written, list) else []
     valid: list[dict[str, Any]] = []
-    for number, week in enumerate(weeks if isinstance(weeks, list) else [], start=1):
+    for number, week in enumerate(weeks[:-1] if last == WEEKS else weeks, start=1):
         if number > total or not _is_week(week, number):
             break
         valid.append(week)
-    return Kept(summary if isinstance(summary, str) and summary and followed else None, tuple(valid))
+    return Kept(summary if isinstance(summary, str) and summary and last != SUMMARY else None, tuple(valid))
 
 
 def _is_week(week: Any, number: int) -> bool:
@@ -128,6 +136,14 @@ class Draft:
         if self._kept.summary is None and isinstance(fresh, dict) and SUMMARY in fresh:
             document[SUMMARY] = fresh[SUMMARY]
         return document
+
+    def keep(self) -> Kept:
+        """What need not be written again should the answer end here: never less than it was built on."""
+        fresh, parser = self._parser.value, self._parser
+        last = next(reversed(fresh), None) if isinstance(fresh, dict) else None
+        whole = parser.complete or (last == WEEKS and parser.depth <= _BETWEEN_WEEKS)
+        kept = keep(self.value, self.weeks_total, complete=whole)
+        return kept if len(kept.weeks) >= len(self._kept.weeks) else self._kept
 
     def _rebase(self, ops: list[Op]) -> list[Op]:
         rebased: list[Op] = []

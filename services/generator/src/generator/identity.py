@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from common.contracts.errors import ErrorCode
-from common.contracts.events import TerminalStatus
 from common.contracts.internal import PlanView
 from common.contracts.messages import Charge
-
-EndedAs = Literal["complete", "cancelled", "error"]
+from common.payloads import End
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +45,25 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """An outcome before it is stored."""
+    """An outcome before it is stored, and what becomes of the quota reservation."""
 
-    status: TerminalStatus
-    ended_as: EndedAs
+    end: End
     charge: Charge
-    code: ErrorCode | None = None
-    document: Any = None
 
 
 def completed(document: Any) -> Ending:
     """The plan is whole and valid: it is charged."""
-    return Ending("completed", "complete", "used", None, document)
+    return Ending(End("completed", "complete", None, document), "used")
 
 
 def cancelled(document: Any) -> Ending:
     """The user stopped it: charged when there is content, which is kept."""
     if document is None:
-        return Ending("failed", "cancelled", "released")
-    return Ending("partial", "cancelled", "used", None, document)
+        return Ending(End("failed", "cancelled", None, None), "released")
+    return Ending(End("partial", "cancelled", None, document), "used")
 
 
 def failed(code: ErrorCode, document: Any) -> Ending:
     """It ended otherwise: only a disconnect after content is the user's doing."""
     used = code is ErrorCode.CLIENT_DISCONNECTED and document is not None
-    return Ending("failed", "error", "used" if used else "released", code, document)
+    return Ending(End("failed", "error", code, document), "used" if used else "released")

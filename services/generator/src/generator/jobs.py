@@ -24,7 +24,8 @@ _log = structlog.get_logger(__name__)
 # A little over the lease, so that a redelivery finds the lease of a dead owner expired.
 ACK_WAIT_SECONDS = 10.0
 BEAT_SECONDS = 3.0
-FETCH_SECONDS = 5.0
+# Also how long a request stays unanswered that an outage of NATS has swallowed.
+FETCH_SECONDS = 1.0
 POSTGRES_PAUSE = 1.0
 
 CONSUMER = ConsumerConfig(

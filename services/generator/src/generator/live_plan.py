@@ -10,9 +10,9 @@ from uuid import UUID
 
 import orjson
 
+from common import payloads
 from common.contracts.events import Phase
 from common.contracts.ops import Op
-from generator import payloads
 from generator.draft import Draft, Kept
 from generator.identity import Saved
 from generator.meter import Meter

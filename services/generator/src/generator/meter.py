@@ -1,6 +1,6 @@
 """How far a plan is, counted from the operations. Pure: time is given."""
 
-from common.contracts.events import Phase, Progress
+from common.contracts.events import Phase
 from common.contracts.ops import Op
 
 _WEEK_PREFIX = "/weekly_breakdown/"
@@ -100,16 +100,3 @@ class Meter:
             "tokensPerSecond": round(speed, 1),
             "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),
         }
-
-
-def nothing_yet(weeks_total: int) -> Progress:
-    """The progress of a plan that no generator has claimed."""
-    return Progress(
-        phase="queued",
-        weeks_completed=0,
-        weeks_total=weeks_total,
-        percent=0,
-        chars=0,
-        tokens_per_second=0,
-        elapsed_ms=0,
-    )

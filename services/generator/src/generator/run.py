@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from common import payloads
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
-from generator import payloads
 from generator.grace import Grace
 from generator.identity import Claim, Ending, cancelled, failed
 from generator.live_plan import LivePlan
@@ -127,7 +127,7 @@ class Run:
         self.plan.flush()
         seq = self.plan.seq + 1
         progress = self.plan.meter.read(
-            asyncio.get_running_loop().time(), ended=True, complete=ending.ended_as == "complete"
+            asyncio.get_running_loop().time(), ended=True, complete=ending.end.ended_as == "complete"
         )
         usage = total(self.calls)
         outcome_id = uuid4()
@@ -139,15 +139,15 @@ class Run:
                 await asyncio.sleep(STORE_PAUSE)
                 continue
             if stored:
-                payload = payloads.terminal(self.plan_id, self.claim.attempt, seq, ending, usage, progress)
+                payload = payloads.terminal(self.plan_id, self.claim.attempt, seq, ending.end, usage, progress)
                 self.plan.end(payload, seq)
-            log = _log.warning if ending.ended_as == "error" or not stored else _log.info
+            log = _log.warning if ending.end.ended_as == "error" or not stored else _log.info
             log(
                 "plan.ended" if stored else "plan.fenced",
                 plan_id=str(self.plan_id),
                 attempt=self.claim.attempt,
-                status=ending.status,
-                code=ending.code,
+                status=ending.end.status,
+                code=ending.end.code,
                 offset=self.plan.meter.chars,
             )
             return stored
@@ -156,9 +156,9 @@ class Run:
         outcome = Outcome(
             plan_id=self.plan_id,
             attempt=self.claim.attempt,
-            status=ending.status,
+            status=ending.end.status,
             charge=ending.charge,
-            code=ending.code,
+            code=ending.end.code,
         )
         if await self._publisher.announce(outcome):
             try:

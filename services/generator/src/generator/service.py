@@ -8,11 +8,11 @@ from uuid import UUID
 
 import structlog
 
+from common import payloads
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
-from generator import payloads
 from generator.control import ControlDesk
 from generator.draft import keep
 from generator.grace import Grace
@@ -229,7 +229,8 @@ class GenerationService:
         """Say again how a plan has ended: to viewers, and to plan-api for settlement."""
         assert view.charge is not None, "a terminal row says what is charged"
         assert view.status != "generating", "only an end is announced"
-        self._parts.publisher.event(view.plan_id, payloads.terminal_of(view))
+        if (event := payloads.of_view(view)) is not None:
+            self._parts.publisher.event(view.plan_id, event)
         outcome = Outcome(
             plan_id=view.plan_id, attempt=view.attempt, status=view.status, charge=view.charge, code=view.code
         )

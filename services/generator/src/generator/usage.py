@@ -15,13 +15,17 @@ _log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 10_000
 STORE_TRIES = 5
+LAST_STORE_SECONDS = 1.0
 
 
 def total(calls: Sequence[UpstreamCall]) -> Usage:
-    """The usage of a plan: the sum over its calls. Pure."""
+    """The usage of a plan: the sum over its calls. Pure.
+
+    A call that was refused has no tokens, and cost nothing: it makes no estimate of the sum.
+    """
     prompt = sum(call.prompt_tokens for call in calls)
     completion = sum(call.completion_tokens for call in calls)
-    estimated = any(call.source == "estimated" for call in calls)
+    estimated = any(call.source == "estimated" and call.prompt_tokens for call in calls)
     return Usage(
         model=next((call.model for call in reversed(calls) if call.model), None),
         prompt_tokens=prompt,
@@ -40,6 +44,8 @@ class UsageRecorder:
         self._service = service
         self._queue: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
         self._lookups = lookups
+        self._looking: set[asyncio.Task[UpstreamCall | None]] = set()
+        self._hurried = False
 
     def record(self, record: CallRecord) -> None:
         """Queue a call that has ended."""
@@ -55,12 +61,22 @@ class UsageRecorder:
                 group.create_task(self._work())
 
     async def drain(self, seconds: float) -> None:
-        """Wait until the queue is empty, but not longer than this."""
+        """Wait until the queue is empty; after so long look-ups are given up, and their calls stored as estimated."""
+        if await self._emptied(seconds):
+            return
+        self._hurried = True
+        for looking in self._looking:
+            looking.cancel()
+        if not await self._emptied(LAST_STORE_SECONDS):
+            _log.error("usage.unfinished", calls=self._queue.qsize())
+
+    async def _emptied(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
                 await self._queue.join()
         except TimeoutError:
-            _log.warning("usage.unfinished", calls=self._queue.qsize())
+            return False
+        return True
 
     async def _work(self) -> None:
         while True:
@@ -72,13 +88,24 @@ class UsageRecorder:
                 self._queue.task_done()
 
     async def _complete(self, call: UpstreamCall) -> None:
-        if call.source == "provider" or call.generation_id is None:
+        if call.source == "provider" or call.generation_id is None or self._hurried:
             return
-        found = await self._service.fetch_usage(call.generation_id)
+        found = await self._look_up(call.generation_id)
         if found is not None:
             call.report(found.prompt_tokens, found.completion_tokens, found.cost)
             call.provider = found.provider or call.provider
             call.model = found.model or call.model
+
+    async def _look_up(self, generation_id: str) -> UpstreamCall | None:
+        """In a task of its own, so that `drain` can end it without ending the worker."""
+        looking = asyncio.create_task(self._service.fetch_usage(generation_id))
+        self._looking.add(looking)
+        try:
+            await asyncio.wait({looking})
+            return None if looking.cancelled() else looking.result()
+        finally:
+            looking.cancel()
+            self._looking.discard(looking)
 
     async def _store(self, record: CallRecord) -> None:
         for number in range(STORE_TRIES):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import Preferences
 from common.contracts.plan import provider_schema, validate_plan
-from generator.draft import Kept, keep
+from generator.draft import Kept
 from generator.identity import Ending, completed, failed
 from generator.live_plan import LivePlan
 from generator.openrouter import CompletionRequest, OpenRouterService, UpstreamCall, UpstreamError
@@ -47,9 +47,12 @@ class PlanWriter:
         attempt = _Attempt(self._service, plan, preferences, user, self._record, self._before_read)
         history = History(streaming=streaming)
         purpose: Purpose = "continuation" if plan.draft.kept.document() is not None else _first(streaming)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             ended = await attempt.call(purpose, streaming=streaming)
-            history, step = next_step(history, purpose, ended, self._limits, random.random())  # noqa: S311 - jitter
+            jitter = random.random()  # noqa: S311 - no secret
+            history, step = next_step(history, purpose, ended, self._limits, jitter, clock() - began)
             match step:
                 case Complete():
                     return completed(plan.document)
@@ -97,7 +100,7 @@ class _Attempt:
         except (UpstreamError, ParseError) as error:
             failure = error
         finally:
-            code = None if failure is None else _code(failure)
+            code = None if failure is None else _code(call, failure)
             self._record(CallRecord(self._plan.plan_id, self._plan.attempt, purpose, started, call, code))
         return self._judge(call, failure)
 
@@ -140,18 +143,25 @@ class _Attempt:
         plan = self._plan
         if plan.draft.complete and not isinstance(failure, ParseError):
             return Whole(self._validate())
-        before = plan.draft.kept
-        kept = keep(plan.document, plan.meter.weeks_total, complete=False)
-        progressed = len(kept.weeks) > len(before.weeks)
-        wrote = plan.grown
-        if isinstance(failure, UpstreamError):
-            return Broken(failure.code, failure.retryable, wrote, progressed, failure.retry_after)
+        code = _code(call, failure)
         _log.warning(
-            "plan.broken_off", plan_id=str(plan.plan_id), attempt=plan.attempt, code=_code(failure), reason=str(failure)
+            "plan.call_broken",
+            plan_id=str(plan.plan_id),
+            attempt=plan.attempt,
+            code=code,
+            offset=failure.offset if isinstance(failure, ParseError) else call.chars,
+            reason=str(failure or f"no whole document, finish_reason {call.finish_reason}"),
         )
+        kept = plan.draft.keep()
+        if kept.is_whole(plan.meter.weeks_total):
+            # It broke behind the last week: there is nothing left to ask for.
+            plan.restart(kept, "validating")
+            return Whole(self._validate())
+        progressed = len(kept.weeks) > len(plan.draft.kept.weeks)
+        if isinstance(failure, UpstreamError):
+            return Broken(code, failure.retryable, plan.grown, progressed, failure.retry_after)
         # A budget used up before any content will be used up again.
-        retryable = wrote or call.finish_reason != "length"
-        return Broken(_code(failure), retryable, wrote, progressed)
+        return Broken(code, plan.grown or call.finish_reason != "length", plan.grown, progressed)
 
     def _validate(self) -> bool:
         plan = self._plan
@@ -173,14 +183,15 @@ class _Attempt:
         if purpose == "repair":
             plan.enter("validating")
         elif plan.grown:
-            kept = keep(plan.document, plan.meter.weeks_total, complete=False)
-            plan.restart(kept, "retrying")
+            plan.restart(plan.draft.keep(), "retrying")
         else:
             plan.enter("retrying")
         await asyncio.sleep(pause)
 
 
-def _code(failure: UpstreamError | ParseError | None) -> ErrorCode:
+def _code(call: UpstreamCall, failure: UpstreamError | ParseError | None) -> ErrorCode:
     if isinstance(failure, UpstreamError):
         return failure.code
-    return ErrorCode.INVALID_PLAN if isinstance(failure, ParseError) else ErrorCode.UPSTREAM_ERROR
+    # Who says to have finished, and has not written a document, was not cut off.
+    cut_off = failure is None and call.finish_reason == "length"
+    return ErrorCode.UPSTREAM_ERROR if cut_off else ErrorCode.INVALID_PLAN

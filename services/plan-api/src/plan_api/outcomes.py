@@ -18,7 +18,8 @@ from plan_api.settlement import Settlement
 
 _log = structlog.get_logger(__name__)
 
-FETCH_SECONDS = 5.0
+# Also how long a request stays unanswered that an outage of NATS has swallowed.
+FETCH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
 CONSUMER = ConsumerConfig(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from common.contracts.errors import ErrorCode
+from common.contracts.errors import ErrorCode, PlanError
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient, GeneratorUnavailableError, generators_unavailable
@@ -14,7 +14,7 @@ from plan_api import cursor
 from plan_api.repository import generations, outbox
 from plan_api.repository.database import Database
 from plan_api.repository.generations import GenerationRow
-from plan_api.responses import PlanDetail, PlanPage, PlanSummary, plan_error
+from plan_api.responses import PlanDetail, PlanPage, PlanSummary
 from plan_api.settlement import Settlement
 
 _log = structlog.get_logger(__name__)
@@ -131,7 +131,7 @@ def _detail(row: GenerationRow, view: PlanView | None) -> PlanDetail:
         plan=None if view is None else view.plan,
         progress=_queued(row) if view is None else view.progress,
         usage=None if view is None else view.usage,
-        error=plan_error(row.status, row.code),
+        error=PlanError.of(row.code) if row.status == "failed" and row.code else None,
         created_at=row.created_at,
         ended_at=row.ended_at,
     )

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from common.contracts.base import Envelope
-from common.contracts.errors import ErrorCode, failure_message, is_retryable
+from common.contracts.errors import ErrorCode, PlanError
 from common.contracts.events import PlanStatus, Progress, Usage
 from common.contracts.inputs import Preferences
 from common.contracts.messages import Mode
@@ -55,14 +55,6 @@ class PlanPage(Envelope):
     next_cursor: str | None
 
 
-class PlanError(Envelope):
-    """Why a plan failed."""
-
-    code: ErrorCode
-    message: str
-    retryable: bool
-
-
 class PlanDetail(Envelope):
     """One plan with its content, whole or partial."""
 
@@ -76,10 +68,3 @@ class PlanDetail(Envelope):
     error: PlanError | None
     created_at: datetime
     ended_at: datetime | None
-
-
-def plan_error(status: PlanStatus, code: ErrorCode | None) -> PlanError | None:
-    """The error of a plan that failed with a code; a cancelled plan has none."""
-    if status != "failed" or code is None:
-        return None
-    return PlanError(code=code, message=failure_message(code), retryable=is_retryable(code))

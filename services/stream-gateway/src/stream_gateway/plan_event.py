@@ -10,9 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from common import sse
-from common.contracts.errors import ErrorCode, failure_message, is_retryable
-from common.contracts.events import TERMINAL_EVENTS, TERMINAL_STATUSES, Cancelled, Complete, Failed, Snapshot, Usage
+from common import payloads, sse
+from common.contracts.events import TERMINAL_EVENTS, TERMINAL_STATUSES
 from common.contracts.internal import PlanView
 from stream_gateway.cursor import Cursor
 from stream_gateway.splice import Arrival, Kind
@@ -35,12 +34,20 @@ class PlanEvent:
 
     def frame(self) -> bytes:
         """The SSE event, for every viewer the same bytes."""
-        prefix = b'{"event":"%b",' % self.name.encode()
-        if self.raw.startswith(prefix) and b"\n" not in self.raw and b"\r" not in self.raw:
-            data = b"{" + self.raw[len(prefix) :]
-        else:
+        try:
+            data = _data(self.raw, self.name)
+        except ValueError:
+            # Valid all the same: its members in another order, or on several lines.
             data = orjson.dumps({key: value for key, value in self.members.items() if key != "event"})
         return sse.encode(self.name, data, str(self.arrival.at))
+
+
+def _data(raw: bytes, name: str) -> bytes:
+    """What the SSE event says: the payload without its first member."""
+    prefix = b'{"event":"%b",' % name.encode()
+    if not raw.startswith(prefix) or b"\n" in raw or b"\r" in raw:
+        raise ValueError("not in the form that a generator writes")
+    return b"{" + raw[len(prefix) :]
 
 
 def read_event(raw: bytes, plan_id: str) -> PlanEvent | None:
@@ -93,44 +100,11 @@ def _is_count(value: Any) -> TypeGuard[int]:
 
 def event_of_view(view: PlanView) -> PlanEvent | None:
     """A stored row as the event it stands for; None while no generator has claimed the plan, or when it is erased."""
-    model = _model_of_view(view)
-    if model is None:
-        return None
-    raw = model.model_dump_json(by_alias=True).encode()
-    # pydantic writes the members of the base class first; the wire has `event` first, and `frame` copes with both.
-    return read_event(raw, str(view.plan_id))
-
-
-def _model_of_view(view: PlanView) -> Snapshot | Complete | Cancelled | Failed | None:
-    place: dict[str, Any] = {"plan_id": view.plan_id, "attempt": view.attempt, "seq": view.seq}
-    match ended_as(view):
-        case None:
-            return Snapshot(**place, plan=view.plan, progress=view.progress) if view.attempt else None
-        case "complete":
-            if not isinstance(view.plan, dict):
-                return None
-            return Complete(**place, plan=view.plan, usage=view.usage or Usage(), progress=view.progress)
-        case "cancelled":
-            status = "partial" if view.status == "partial" else "failed"
-            return Cancelled(**place, status=status, plan=view.plan)
-        case _:
-            return Failed(**place, **failure(view.code), plan=view.plan)
-
-
-def ended_as(view: PlanView) -> str | None:
-    """The name of the terminal event, also of a row that tells only its status."""
-    if view.ended_as is not None:
-        return view.ended_as
-    return {"completed": "complete", "partial": "cancelled", "failed": "error"}.get(view.status)
-
-
-def failure(code: ErrorCode | None) -> dict[str, Any]:
-    """What a viewer is told of a failure: code, sentence, and whether trying again may help."""
-    known = code or ErrorCode.INTERNAL
-    return {"code": known, "message": failure_message(known), "retryable": is_retryable(known)}
+    raw = payloads.of_view(view)
+    return None if raw is None else read_event(raw, str(view.plan_id))
 
 
 def snapshot_frame(plan_id: UUID, at: Cursor, document: Any, progress: dict[str, Any]) -> bytes:
     """The state after event `at` as an SSE event."""
-    members = {"planId": str(plan_id), "attempt": at.attempt, "seq": at.seq, "plan": document, "progress": progress}
-    return sse.encode("snapshot", orjson.dumps(members), str(at))
+    raw = payloads.snapshot(str(plan_id), at.attempt, at.seq, document, progress)
+    return sse.encode("snapshot", _data(raw, "snapshot"), str(at))

@@ -1,6 +1,5 @@
 """How a plan stands, in one answer: the owner knows best, then the stored row, then plan-api, which has accepted it."""
 
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -8,21 +7,13 @@ from pydantic import Field, ValidationError
 from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
 from common.contracts.base import Envelope
-from common.contracts.errors import ErrorCode
+from common.contracts.errors import ErrorCode, PlanError
 from common.contracts.events import Phase, PlanStatus, Progress, Snapshot
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient
 from stream_gateway.attach import OWNER_SECONDS
 from stream_gateway.ownership import Ownership
-from stream_gateway.plan_event import MalformedEventError, failure, read_event
-
-
-class Failure(Envelope):
-    """Why a plan failed."""
-
-    code: ErrorCode
-    message: str
-    retryable: bool
+from stream_gateway.plan_event import MalformedEventError, read_event
 
 
 class StatusReply(Envelope):
@@ -34,7 +25,7 @@ class StatusReply(Envelope):
     progress: Progress
     seq: int
     attempt: int
-    error: Failure | None = None
+    error: PlanError | None = None
 
 
 class StatusReader:
@@ -60,7 +51,7 @@ class StatusReader:
             return _of_view(view)
         weeks = await self._ownership.confirm(plan_id, user_id)
         return StatusReply(
-            plan_id=plan_id, status="generating", phase="queued", progress=_nothing_yet(weeks), seq=0, attempt=0
+            plan_id=plan_id, status="generating", phase="queued", progress=Progress.queued(weeks), seq=0, attempt=0
         )
 
     async def _from_owner(self, plan_id: UUID) -> StatusReply | None:
@@ -96,18 +87,5 @@ def _of_view(view: PlanView) -> StatusReply:
         progress=view.progress,
         seq=view.seq,
         attempt=view.attempt,
-        error=_failure_of(view),
-    )
-
-
-def _failure_of(view: PlanView) -> Failure | None:
-    if view.status != "failed" or view.ended_as == "cancelled":
-        return None
-    members: dict[str, Any] = failure(view.code)
-    return Failure(**members)
-
-
-def _nothing_yet(weeks: int) -> Progress:
-    return Progress(
-        phase="queued", weeks_completed=0, weeks_total=weeks, percent=0, chars=0, tokens_per_second=0, elapsed_ms=0
+        error=PlanError.of(view.code or ErrorCode.INTERNAL) if view.ended_as == "error" else None,
     )

@@ -17,7 +17,7 @@ from common.generator_client import GeneratorClient, GeneratorUnavailableError
 from stream_gateway.attach import Attachment
 from stream_gateway.cursor import Cursor
 from stream_gateway.hub import Hub
-from stream_gateway.plan_event import ended_as, event_of_view
+from stream_gateway.plan_event import event_of_view
 
 _log = structlog.get_logger(__name__)
 
@@ -131,4 +131,4 @@ def _is_newer(attachment: Attachment, rows: dict[UUID, PlanView]) -> bool:
     if view is None:
         return False
     at = Cursor(view.attempt, view.seq)
-    return ended_as(view) is not None or (view.attempt > 0 and (channel.at is None or at > channel.at))
+    return view.ended_as is not None or (view.attempt > 0 and (channel.at is None or at > channel.at))

@@ -1,7 +1,7 @@
 """Every error code a client can see, with its HTTP status and the sentence that goes with it."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -81,6 +81,19 @@ def failure_message(code: ErrorCode) -> str:
 def is_retryable(code: ErrorCode) -> bool:
     """Whether starting the same plan again may succeed."""
     return code not in _NOT_RETRYABLE
+
+
+class PlanError(Envelope):
+    """Why a plan failed, in an `error` event and wherever a plan's state is told."""
+
+    code: ErrorCode
+    message: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, code: ErrorCode) -> Self:
+        """The error with its sentence."""
+        return cls(code=code, message=failure_message(code), retryable=is_retryable(code))
 
 
 class Problem(Envelope):

@@ -4,7 +4,7 @@ A generator publishes `snapshot`, `progress` and the terminal events on `plan.ev
 whose first member is `event`; the gateway cuts that member off and writes the rest as the `data` of the SSE event.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -31,6 +31,19 @@ class Progress(Envelope):
     chars: Annotated[int, Field(ge=0, description="characters of JSON received")]
     tokens_per_second: Annotated[float, Field(ge=0)]
     elapsed_ms: Annotated[int, Field(ge=0)]
+
+    @classmethod
+    def queued(cls, weeks_total: int) -> Self:
+        """The progress of a plan that no generator has claimed."""
+        return cls(
+            phase="queued",
+            weeks_completed=0,
+            weeks_total=weeks_total,
+            percent=0,
+            chars=0,
+            tokens_per_second=0,
+            elapsed_ms=0,
+        )
 
 
 class Usage(Envelope):

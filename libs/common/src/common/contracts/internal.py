@@ -15,6 +15,8 @@ SERVICE_TOKEN_HEADER = "authorization"
 USER_HEADER = "x-user-id"
 IDEMPOTENCY_HEADER = "idempotency-key"
 
+EndedAs = Literal["complete", "cancelled", "error"]
+
 
 class StartRequest(Request):
     """The body of `POST /api/streaming/generate-plan`."""
@@ -76,9 +78,7 @@ class PlanView(Envelope):
     plan_id: UUID
     user_id: UUID
     status: PlanStatus
-    ended_as: Literal["complete", "cancelled", "error"] | None = Field(
-        default=None, description="the terminal event; null while generating"
-    )
+    ended_as: EndedAs | None = Field(default=None, description="the terminal event; null while generating")
     phase: Phase | None = None
     attempt: int
     seq: int

@@ -147,6 +147,11 @@ class StreamingJSONParser:
         machine = self._machine
         return machine.state == DONE or (machine.state == AFTER_SCALAR and machine.pending is None)
 
+    @property
+    def depth(self) -> int:
+        """How many objects and arrays are open; after a refusal, how many were."""
+        return len(self._machine.stack)
+
 
 def _run(machine: Machine, text: str) -> list[Op]:
     ops: list[Op] = []

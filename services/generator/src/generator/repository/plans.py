@@ -99,18 +99,19 @@ class PlanRepository:
         self, claim: Claim, ending: Ending, seq: int, progress: dict[str, object], usage: Usage, outcome_id: UUID
     ) -> bool:
         """Store one's own outcome; False when the fence has fallen: somebody else has ended or taken the plan."""
-        whole = ending.ended_as == "complete"
-        partial = None if whole or ending.document is None else orjson.dumps(ending.document).decode()
+        end = ending.end
+        whole = end.ended_as == "complete"
+        partial = None if whole or end.document is None else orjson.dumps(end.document).decode()
         stored = await self._pool.fetchval(
             _FINISH,
             claim.plan_id,
             claim.attempt,
             self._owner,
-            ending.status,
-            ending.ended_as,
+            end.status,
+            end.ended_as,
             ending.charge,
-            ending.code,
-            ending.document if whole else None,
+            end.code,
+            end.document if whole else None,
             partial,
             seq,
             progress,

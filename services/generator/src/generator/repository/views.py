@@ -9,7 +9,6 @@ import orjson
 
 from common.contracts.events import Progress, Usage
 from common.contracts.internal import PlanView
-from generator.meter import nothing_yet
 
 COLUMNS = """plan_id, user_id, status, ended_as, attempt, seq, content, partial_content, progress, usage, weeks,
     code, charge, updated_at, deleted_at,
@@ -18,7 +17,7 @@ COLUMNS = """plan_id, user_id, status, ended_as, attempt, seq, content, partial_
 
 def to_view(row: asyncpg.Record, *, brief: bool = False) -> PlanView:
     """A row with COLUMNS as the contract's view."""
-    progress = Progress.model_validate(row["progress"]) if row["progress"] else nothing_yet(row["weeks"])
+    progress = Progress.model_validate(row["progress"]) if row["progress"] else Progress.queued(row["weeks"])
     running = row["status"] == "generating"
     return PlanView(
         plan_id=row["plan_id"],
