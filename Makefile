@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Tests mostly wait; a file's tests stay together, because they share their servers. WORKERS=0 runs them in one process.
+WORKERS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BIN := .venv/bin
 CODE := libs services deploy scripts tests
 PROJECTS := $(wildcard */*/pyproject.toml)
@@ -21,10 +24,10 @@ stop: .venv/.installed ## end what `make run` started, from another terminal
 	@$(BIN)/python -m local_stack stop
 
 test: .venv/.installed ## unit, integration and end-to-end tests on embedded servers (PYTEST_ARGS=…)
-	@$(BIN)/python -m pytest -m "not full" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not full" $(PYTEST_ARGS)
 
 test-full: .venv/.installed ## those and the long ones
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 lint: .venv/.installed ## style, types, import rules and lock files
 	$(BIN)/ruff check $(CODE)

@@ -45,7 +45,7 @@ def test_continuation_completes_what_was_kept(cut: int, size: int) -> None:
     text = json.dumps(whole)
     first = Draft(total)
     first.feed(text[: min(cut, len(text) - 1)])
-    kept = keep(first.value, total, complete=False)
+    kept = first.keep()
     task = kept.task(total)
     answer: dict[str, Any] = {"weekly_breakdown": [week(number) for number in task.weeks]}
     if task.summary:
@@ -71,6 +71,44 @@ def test_weeks_are_kept_up_to_the_first_that_is_not_valid(broken: Any) -> None:
     """Leading weeks that validate singly stand; from the first other on everything is written again."""
     partial = {"monthly_summary": "All.", "weekly_breakdown": [week(1), broken, week(3)]}
     assert keep(partial, 4, complete=False).weeks == (week(1),)
+
+
+def test_a_last_week_that_may_be_cut_off_is_not_kept() -> None:
+    """It validates, and may lack half a sentence or a Sunday: only who knows that it is whole keeps it."""
+    partial = {"monthly_summary": "All.", "weekly_breakdown": [week(1), week(2)]}
+    assert keep(partial, 4, complete=False).weeks == (week(1),)
+    assert keep(partial, 4, complete=True).weeks == (week(1), week(2))
+    assert keep(partial | {"notes": ""}, 4, complete=False).weeks == (week(1), week(2))
+
+
+@given(cut=st.integers(0, 3000))
+def test_only_whole_weeks_are_kept(cut: int) -> None:
+    """Cut anywhere: a week is kept if and only if its closing brace was written."""
+    text = json.dumps(document(4))
+    draft = Draft(4)
+    draft.feed(text[:cut])
+    ends = [text.index(f'{{"week": {number}') - len(", ") for number in (2, 3, 4)] + [len(text) - len("]}")]
+    assert len(draft.keep().weeks) == sum(end <= cut for end in ends)
+
+
+def test_a_week_whose_last_member_is_cut_off_is_not_kept() -> None:
+    """A model may write the members in another order: then half a sentence validates."""
+    last = {name: week(1)[name] for name in ("week", "goals", "daily_tasks", "focus")} | {"focus": "Work on the"}
+    text = json.dumps({"monthly_summary": "All.", "weekly_breakdown": [last]})
+    draft = Draft(4)
+    draft.feed(text[: text.index(" on the")])
+    assert draft.keep() == Kept("All.")
+
+
+def test_what_an_answer_was_built_on_is_never_less() -> None:
+    """A continuation that breaks at once, or is no plan at all, keeps what there was."""
+    kept = Kept("All of it.", (week(1), week(2)))
+    for text in ("", "{", '{"extra": {"a": [', '{"weekly_breakdown": [{"week": 3'):
+        draft = Draft(4, kept)
+        draft.feed(text)
+        assert draft.keep() == kept
+    assert not kept.is_whole(4)
+    assert Kept("All of it.", (week(1), week(2))).is_whole(2)
 
 
 @pytest.mark.parametrize("nothing", [None, [], "text", 7, {}])

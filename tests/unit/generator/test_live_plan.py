@@ -199,6 +199,16 @@ def test_what_cannot_be_stored_is_replaced() -> None:
     assert bench.plan.to_save().partial is not None
 
 
+@pytest.mark.parametrize("number", ["99999999999999999999", "-99999999999999999999", "1e999"])
+def test_numbers_that_cannot_be_encoded_are_refused(number: str) -> None:
+    """A number beyond 64 bits would break the save of every plan in the batch; it ends the answer instead."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    with pytest.raises(ParseError, match="out of range"):
+        bench.plan.feed(f'{{"week": {number}, ')
+    assert bench.plan.to_save().partial == "{}"
+
+
 def test_after_the_end_the_state_is_the_terminal_event() -> None:
     """From storing on, the answer to everything is the outcome."""
     bench = Bench(interval=0)

@@ -75,3 +75,19 @@ def test_retry_after_is_honoured() -> None:
     asked = Broken(ErrorCode.UPSTREAM_RATE_LIMITED, True, False, False, retry_after=7)
     _, step = next_step(FRESH, "stream", asked, LIMITS, 0.0)
     assert step == Call("stream", 7)
+
+
+def test_the_fallback_honours_retry_after_too() -> None:
+    """Its call is one more of the same that upstream wants to be spared."""
+    asked = Broken(ErrorCode.UPSTREAM_RATE_LIMITED, True, False, False, retry_after=7)
+    _, step = next_step(History(streaming=True, failures=2), "stream", asked, LIMITS, 0.0)
+    assert step == Call("fallback", 7)
+
+
+def test_no_wait_beyond_the_attempts_end() -> None:
+    """When upstream asks for more patience than is left, the reason is told at once."""
+    asked = Broken(ErrorCode.UPSTREAM_RATE_LIMITED, True, False, False, retry_after=7)
+    limits = Limits(attempt=20)
+    assert next_step(FRESH, "stream", asked, limits, 0.0, 12)[1] == Call("stream", 7)
+    assert next_step(FRESH, "stream", asked, limits, 0.0, 14)[1] == Fail(ErrorCode.UPSTREAM_RATE_LIMITED)
+    assert next_step(FRESH, "stream", Whole(valid=True), limits, 0.0, 30)[1] == Complete()

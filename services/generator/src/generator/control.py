@@ -43,7 +43,9 @@ class ControlDesk:
             subscriptions.append(await client.subscribe(subjects.state(run.plan_id), cb=self._on_state(run)))
             subscriptions.append(await client.subscribe(subjects.control(run.plan_id), cb=self._on_control(run)))
         except UNAVAILABLE as error:
+            # Made good when the connection stands again.
             _log.warning("control.not_attached", plan_id=str(run.plan_id), error=repr(error))
+            await self._detach(run)
 
     def detach_later(self, run: Run) -> None:
         """The run has ended; go on answering for a while."""

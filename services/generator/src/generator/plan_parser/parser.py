@@ -61,7 +61,8 @@ class StreamingJSONParser:
         max_chars: characters up to the document's end, with the prose before it.
         root: "object" takes only an object for the document, and all before its brace for prose.
         storable: put U+FFFD for what an escape may name but UTF-8 or Postgres' jsonb cannot hold: NUL and half a
-            surrogate pair. The law then holds for texts without them.
+            surrogate pair. Refuse numbers beyond 64 bits, which not every JSON library writes. The law then holds for
+            texts without either.
     """
 
     __slots__ = ("_machine",)

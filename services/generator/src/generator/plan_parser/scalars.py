@@ -17,6 +17,7 @@ from generator.plan_parser.lexing import (
 from generator.plan_parser.machine import COLON, ESCAPE, IN_KEY, IN_STRING, LITERAL, NUMBER, Machine
 
 REPLACEMENT: Final = "\ufffd"
+MOST: Final = 2**63 - 1
 
 
 def in_string(m: Machine, text: str, at: int) -> int:
@@ -102,6 +103,8 @@ def close_number(m: Machine) -> None:
             m.read_as_prose(m.start + error.at - m.offset, error.reason)
             return
         m.refuse(m.start + error.at, error.reason)
+    if m.storable and not -MOST <= value <= MOST:
+        m.refuse(m.start, "number out of range")
     if m.stack:
         m.add(value)
     else:
