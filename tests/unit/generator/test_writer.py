@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import orjson
+import structlog
 
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import Preferences
@@ -130,3 +131,12 @@ async def test_a_wait_that_is_too_long_ends_the_plan_with_its_reason() -> None:
         "released",
     )
     assert len(upstream.requests) == 1
+
+
+async def test_every_broken_call_is_one_log_line() -> None:
+    """Also that of a repair, behind which the old document still stands: code, offset and upstream's words."""
+    with structlog.testing.capture_logs() as lines:
+        await write(('{"title": "x"}', "stop"), ("", CUT_OFF))
+    (broken,) = [line for line in lines if line["event"] == "plan.call_broken"]
+    assert (broken["code"], broken["offset"], broken["attempt"]) == ("upstream_error", 0, 1)
+    assert "cut off" in broken["reason"]

@@ -3,7 +3,7 @@
 import pytest
 
 from common.contracts.ops import Op
-from generator.plan_parser import StreamingJSONParser
+from generator.plan_parser import ParseError, StreamingJSONParser
 
 
 def test_a_string_is_an_add_with_what_is_there_and_then_appends() -> None:
@@ -118,3 +118,16 @@ def test_the_value_is_none_before_the_document_begins() -> None:
     parser.add_chunk("Here it is: ")
     assert parser.value is None
     assert not parser.complete
+
+
+def test_depth_counts_what_is_open() -> None:
+    """Objects and arrays, not strings; a refusal leaves it where it was."""
+    parser = StreamingJSONParser()
+    depths = []
+    for piece in ("Here: ", '{"a": ', '["b', '", {', "}", "]"):
+        parser.add_chunk(piece)
+        depths.append(parser.depth)
+    assert depths == [0, 1, 2, 3, 2, 1]
+    with pytest.raises(ParseError):
+        parser.add_chunk("oops")
+    assert parser.depth == 1

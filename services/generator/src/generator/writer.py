@@ -141,27 +141,33 @@ class _Attempt:
 
     def _judge(self, call: UpstreamCall, failure: UpstreamError | ParseError | None) -> Whole | Broken:
         plan = self._plan
-        if plan.draft.complete and not isinstance(failure, ParseError):
+        whole = plan.draft.complete and not isinstance(failure, ParseError)
+        if failure is not None or not whole:
+            self._log_break(call, failure)
+        if whole:
             return Whole(self._validate())
-        code = _code(call, failure)
-        _log.warning(
-            "plan.call_broken",
-            plan_id=str(plan.plan_id),
-            attempt=plan.attempt,
-            code=code,
-            offset=failure.offset if isinstance(failure, ParseError) else call.chars,
-            reason=str(failure or f"no whole document, finish_reason {call.finish_reason}"),
-        )
         kept = plan.draft.keep()
         if kept.is_whole(plan.meter.weeks_total):
             # It broke behind the last week: there is nothing left to ask for.
             plan.restart(kept, "validating")
             return Whole(self._validate())
         progressed = len(kept.weeks) > len(plan.draft.kept.weeks)
+        code = _code(call, failure)
         if isinstance(failure, UpstreamError):
             return Broken(code, failure.retryable, plan.grown, progressed, failure.retry_after)
         # A budget used up before any content will be used up again.
         return Broken(code, plan.grown or call.finish_reason != "length", plan.grown, progressed)
+
+    def _log_break(self, call: UpstreamCall, failure: UpstreamError | ParseError | None) -> None:
+        """The one place where upstream's own words are said."""
+        _log.warning(
+            "plan.call_broken",
+            plan_id=str(self._plan.plan_id),
+            attempt=self._plan.attempt,
+            code=_code(call, failure),
+            offset=failure.offset if isinstance(failure, ParseError) else call.chars,
+            reason=str(failure or f"no whole document, finish_reason {call.finish_reason}"),
+        )
 
     def _validate(self) -> bool:
         plan = self._plan
