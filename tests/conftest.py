@@ -1,5 +1,6 @@
 """What tests of every kind share."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,16 @@ settings.register_profile("planstream", deadline=None)
 settings.load_profile("planstream")
 
 
+_ROOM_BYTES = 4 * 1024**3
+
+
+def _memory() -> Path | None:
+    """A file system in memory with room, where a new database takes a tenth of the time; None for the usual place."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
+    return memory if usable else None
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Callable[[str], Path]]:
     """`server_folder("name")` makes a folder for real servers; all are removed after the last test.
@@ -25,7 +36,7 @@ def server_folder() -> Iterator[Callable[[str], Path]]:
     made: list[Path] = []
 
     def make(name: str) -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix=f"planstream-{name}-")))
+        made.append(Path(tempfile.mkdtemp(prefix=f"planstream-{name}-", dir=_memory())))
         return made[-1]
 
     yield make

@@ -115,6 +115,13 @@ class Runner:
             await asyncio.sleep(0.01)
         return self.process.returncode
 
+    async def cleared(self) -> None:
+        """Wait until nothing runs on its behalf."""
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while left := self.left():
+            assert time.monotonic() < deadline, left
+            await asyncio.sleep(0.05)
+
     def left(self) -> list[str]:
         """The command lines of what runs on its behalf."""
         return [" ".join(process.cmdline()) for process in psutil.process_iter() if self._is_ours(process)]

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,13 +20,17 @@ from testkit.upstream_cases import Calls, End, Outcome, pattern
 from testkit.user import User
 from testkit.viewer import Viewer
 
+_LOOKUP_SECONDS = 2
+# The patience, jitter and the last try.
+_LOOKED_UP = timedelta(seconds=2 * _LOOKUP_SECONDS + 1)
+
 # Small deadlines and pauses, so that what upstream does is over soon; pass it to `open_stack`.
 BRISK = {
     "FIRST_DATA_SECONDS": "1.5",
     "SILENCE_SECONDS": "1",
     "STREAMING_TIMEOUT": "15000",
     "RETRY_PAUSE_SECONDS": "0.05",
-    "USAGE_LOOKUP_SECONDS": "2",
+    "USAGE_LOOKUP_SECONDS": str(_LOOKUP_SECONDS),
     "MAX_OUTPUT_CHARS": "40000",
     "OPENROUTER_MODEL": "first/model",
     "OPENROUTER_FALLBACK_MODELS": "second/model",
@@ -126,7 +131,7 @@ class Upstream:
         return " ".join([row["kind"] for row in await self._pool.fetch(query, plan_id)])
 
     async def audit(self, outcomes: Iterable[Outcome]) -> None:
-        """Add what upstream was asked, and the usage rows once there is one for each call."""
+        """Add what upstream was asked, and the usage rows once there is one for each call, looked up or given up."""
         asked = await self.requests()
         for outcome in (outcomes := list(outcomes)):
             outcome.requests = asked.get(str(outcome.plan_id), [])
@@ -134,7 +139,9 @@ class Upstream:
             while True:
                 for outcome in outcomes:
                     outcome.rows = await self.rows(outcome.plan_id)
-                if all(len(outcome.rows) >= len(outcome.requests) for outcome in outcomes):
+                if all(len(outcome.rows) >= len(outcome.requests) for outcome in outcomes) and all(
+                    _is_final(row) for outcome in outcomes for row in outcome.rows
+                ):
                     return
                 await asyncio.sleep(0.1)
 
@@ -156,3 +163,10 @@ class Upstream:
         """The usage rows of a plan, in the order of the calls."""
         query = "SELECT * FROM generator.upstream_calls WHERE plan_id = $1 ORDER BY started_at, id"
         return [dict(row) for row in await self._pool.fetch(query, plan_id)]
+
+
+def _is_final(row: dict[str, Any]) -> bool:
+    """Whether nothing will be looked up for this row any more."""
+    if row["source"] == "provider" or row["generation_id"] is None:
+        return True
+    return bool(datetime.now(UTC) - row["ended_at"] > _LOOKED_UP)

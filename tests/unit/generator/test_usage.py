@@ -1,6 +1,8 @@
 """What calls cost: the sum, and rows that are stored whatever becomes of a look-up."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import uuid4
@@ -27,10 +29,17 @@ class Rows:
 
     def __init__(self) -> None:
         self.stored: list[UpstreamCall] = []
+        self.corrected = asyncio.Event()
 
-    async def insert(self, record: CallRecord) -> None:
+    async def insert(self, record: CallRecord) -> int:
         """Store one."""
         self.stored.append(record.call)
+        return len(self.stored) - 1
+
+    async def correct(self, row_id: int, found: UpstreamCall) -> None:
+        """Replace one."""
+        self.stored[row_id] = found
+        self.corrected.set()
 
 
 class Records:
@@ -46,28 +55,38 @@ class Records:
         return self._found
 
 
-async def drained(found: UpstreamCall | None, calls: list[UpstreamCall], seconds: float) -> list[UpstreamCall]:
-    """Record the calls, drain, and return what was stored."""
-    rows: Any = Rows()
-    recorder = UsageRecorder(cast("CallRepository", rows), cast("OpenRouterService", Records(found)), lookups=1)
+@asynccontextmanager
+async def recording(found: UpstreamCall | None) -> AsyncIterator[tuple[UsageRecorder, Rows]]:
+    """A recorder at work, with one look-up at a time."""
+    rows = Rows()
+    recorder = UsageRecorder(
+        cast("CallRepository", rows), cast("OpenRouterService", cast("Any", Records(found))), lookups=1
+    )
     running = asyncio.create_task(recorder.run())
-    for call in calls:
-        recorder.record(CallRecord(uuid4(), 1, "stream", datetime.now(UTC), call, None))
-    await recorder.drain(seconds)
+    yield recorder, rows
     running.cancel()
     await asyncio.wait({running})
-    return list(rows.stored)
+
+
+def record(call: UpstreamCall) -> CallRecord:
+    """A call that has ended."""
+    return CallRecord(uuid4(), 1, "stream", datetime.now(UTC), call, None)
 
 
 async def test_a_broken_call_is_looked_up() -> None:
-    """The provider's count takes the estimate's place."""
-    call = UpstreamCall("gen-2", None, None, 1, 1)
-    (stored,) = await drained(UpstreamCall("gen-2", "P", "a/b", 10, 20, 0.5, source="provider"), [call], 5)
-    assert (stored.source, stored.completion_tokens, stored.provider) == ("provider", 20, "P")
+    """The provider's count takes the estimate's place in the row."""
+    found = UpstreamCall("gen-2", "P", "a/b", 10, 20, 0.5, source="provider")
+    async with recording(found) as (recorder, rows), asyncio.timeout(5):
+        recorder.record(record(UpstreamCall("gen-2", None, None, 1, 1)))
+        await rows.corrected.wait()
+    assert rows.stored == [found]
 
 
-async def test_shutdown_does_not_lose_what_is_being_looked_up() -> None:
-    """When time is up the call under way and those behind it are stored as estimated."""
-    calls = [UpstreamCall("gen-2", None, None, 1, 1), UpstreamCall("gen-3", None, None, 2, 2)]
-    stored = await drained(None, calls, 0.01)
-    assert [(call.generation_id, call.source) for call in stored] == [("gen-2", "estimated"), ("gen-3", "estimated")]
+async def test_rows_do_not_wait_for_look_ups() -> None:
+    """Whatever a look-up takes, every call is stored at once, so that neither shutdown nor a crash loses it."""
+    calls = [UpstreamCall(f"gen-{number}", None, None, 1, 1) for number in range(3)]
+    async with recording(None) as (recorder, rows):
+        for call in calls:
+            recorder.record(record(call))
+        await recorder.drain(5)
+        assert rows.stored == calls

@@ -13,11 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+
 from local_stack.accounts import give, let_pass, let_read, postgres_account
 from local_stack.errors import StackError
 from local_stack.health import explain_end, wait_until_ready
 from local_stack.ports import LOOPBACK
-from local_stack.processes import Command, Hurry, Process, to_the_end
+from local_stack.processes import Command, Hurry, Process, end_orphans, kill, to_the_end
 
 ADMIN = "postgres"
 DATABASE = "planstream"
@@ -63,6 +65,7 @@ class PostgresServer:
                 let_read(folder)
             self.note = let_pass(self._account, package, self.directory)
         if self.directory.exists():
+            await self._settle_pid_file()
             return
         new = self.directory.with_name(self.directory.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
@@ -71,6 +74,23 @@ class PostgresServer:
             new.rename(self.directory)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+    async def _settle_pid_file(self) -> None:
+        """End a server that still runs on this data; forget one whose process id is another process's now.
+
+        PostgreSQL would refuse to start for either. What a dead server left it settles itself.
+        """
+        file = self.directory / "postmaster.pid"
+        try:
+            server = psutil.Process(int(file.read_text().partition("\n")[0]))
+            ours = str(self.directory) in server.cmdline()
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return
+        if ours:
+            kill(server, signal.SIGINT)
+            await end_orphans([server], patience=10)
+        else:
+            file.unlink()
 
     async def ready(self) -> None:
         """Wait until it takes connections.

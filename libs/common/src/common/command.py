@@ -7,11 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
+import asyncpg
 import uvloop
 from pydantic import ValidationError
 
 from common import logs
 from common.migrations import MigrationError, migrate
+from common.postgres import UNAVAILABLE
 from common.settings import ServiceSettings
 
 
@@ -48,8 +50,9 @@ def _migrate(package: str) -> int:
         return 2
     try:
         asyncio.run(migrate(admin_url, service_url, package, files(package) / "migrations"))
-    except MigrationError as error:
-        print(f"{package}: {error}", file=sys.stderr)  # noqa: T201
+    except (MigrationError, *UNAVAILABLE, asyncpg.PostgresError) as error:
+        # An OSError may be without words; its name is better than nothing.
+        print(f"{package}: migrate: {error or repr(error)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

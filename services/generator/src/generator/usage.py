@@ -15,7 +15,6 @@ _log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 10_000
 STORE_TRIES = 5
-LAST_STORE_SECONDS = 1.0
 
 
 def total(calls: Sequence[UpstreamCall]) -> Usage:
@@ -37,82 +36,71 @@ def total(calls: Sequence[UpstreamCall]) -> Usage:
 
 
 class UsageRecorder:
-    """Takes the record of each call at its end, and stores it without making anybody wait."""
+    """Takes the record of each call at its end, and stores it without making anybody wait.
+
+    The row is written at once; what a call that was cut off really cost is looked up afterwards and put into it.
+    """
 
     def __init__(self, repository: CallRepository, service: OpenRouterService, *, lookups: int = 16) -> None:
         self._repository = repository
         self._service = service
-        self._queue: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
+        self._unstored: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
+        self._unknown: asyncio.Queue[tuple[int, str]] = asyncio.Queue(MAX_QUEUED)
         self._lookups = lookups
-        self._looking: set[asyncio.Task[UpstreamCall | None]] = set()
-        self._hurried = False
 
     def record(self, record: CallRecord) -> None:
         """Queue a call that has ended."""
         try:
-            self._queue.put_nowait(record)
+            self._unstored.put_nowait(record)
         except asyncio.QueueFull:
             _log.error("usage.dropped", plan_id=str(record.plan_id), call=repr(record.call))
 
     async def run(self) -> None:
-        """Store what is queued, for ever; several at a time, because a look-up may take half a minute."""
+        """Store what is queued, for ever; look up several at a time, because one may take half a minute."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._store_all())
             for _ in range(self._lookups):
-                group.create_task(self._work())
+                group.create_task(self._look_up_all())
 
     async def drain(self, seconds: float) -> None:
-        """Wait until the queue is empty; after so long look-ups are given up, and their calls stored as estimated."""
-        if await self._emptied(seconds):
-            return
-        self._hurried = True
-        for looking in self._looking:
-            looking.cancel()
-        if not await self._emptied(LAST_STORE_SECONDS):
-            _log.error("usage.unfinished", calls=self._queue.qsize())
-
-    async def _emptied(self, seconds: float) -> bool:
+        """Wait until every call is stored, but not longer than this; one not looked up yet stays `estimated`."""
         try:
             async with asyncio.timeout(seconds):
-                await self._queue.join()
+                await self._unstored.join()
         except TimeoutError:
-            return False
-        return True
+            _log.error("usage.unfinished", calls=self._unstored.qsize())
 
-    async def _work(self) -> None:
+    async def _store_all(self) -> None:
         while True:
-            record = await self._queue.get()
+            record = await self._unstored.get()
             try:
-                await self._complete(record.call)
-                await self._store(record)
+                row_id = await self._store(record)
             finally:
-                self._queue.task_done()
+                self._unstored.task_done()
+            call = record.call
+            if row_id is None or call.source == "provider" or call.generation_id is None:
+                continue
+            try:
+                self._unknown.put_nowait((row_id, call.generation_id))
+            except asyncio.QueueFull:
+                _log.warning("usage.not_looked_up", plan_id=str(record.plan_id), generation_id=call.generation_id)
 
-    async def _complete(self, call: UpstreamCall) -> None:
-        if call.source == "provider" or call.generation_id is None or self._hurried:
-            return
-        found = await self._look_up(call.generation_id)
-        if found is not None:
-            call.report(found.prompt_tokens, found.completion_tokens, found.cost)
-            call.provider = found.provider or call.provider
-            call.model = found.model or call.model
-
-    async def _look_up(self, generation_id: str) -> UpstreamCall | None:
-        """In a task of its own, so that `drain` can end it without ending the worker."""
-        looking = asyncio.create_task(self._service.fetch_usage(generation_id))
-        self._looking.add(looking)
-        try:
-            await asyncio.wait({looking})
-            return None if looking.cancelled() else looking.result()
-        finally:
-            looking.cancel()
-            self._looking.discard(looking)
-
-    async def _store(self, record: CallRecord) -> None:
+    async def _store(self, record: CallRecord) -> int | None:
         for number in range(STORE_TRIES):
             try:
-                await self._repository.insert(record)
+                return await self._repository.insert(record)
             except UNAVAILABLE:
                 await asyncio.sleep(2**number)
-            else:
-                return
         _log.error("usage.not_stored", plan_id=str(record.plan_id), call=repr(record.call))
+        return None
+
+    async def _look_up_all(self) -> None:
+        while True:
+            row_id, generation_id = await self._unknown.get()
+            found = await self._service.fetch_usage(generation_id)
+            if found is None:
+                continue
+            try:
+                await self._repository.correct(row_id, found)
+            except UNAVAILABLE as error:
+                _log.warning("usage.not_corrected", generation_id=generation_id, error=repr(error))

@@ -28,13 +28,13 @@ class CallRepository:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
-    async def insert(self, record: CallRecord) -> None:
-        """Store one call."""
+    async def insert(self, record: CallRecord) -> int:
+        """Store one call; the answer is the row's id."""
         call = record.call
-        await self._pool.execute(
+        row_id: int = await self._pool.fetchval(
             "INSERT INTO generator.upstream_calls (plan_id, attempt, purpose, generation_id, provider, model,"
             " prompt_tokens, completion_tokens, cost, source, finish_reason, error_code, started_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
             record.plan_id,
             record.attempt,
             record.purpose,
@@ -48,4 +48,18 @@ class CallRepository:
             call.finish_reason,
             record.error_code,
             record.started_at,
+        )
+        return row_id
+
+    async def correct(self, row_id: int, found: UpstreamCall) -> None:
+        """Put the provider's own figures in the place of an estimate."""
+        await self._pool.execute(
+            "UPDATE generator.upstream_calls SET prompt_tokens = $2, completion_tokens = $3, cost = $4,"
+            " provider = coalesce($5, provider), model = coalesce($6, model), source = 'provider' WHERE id = $1",
+            row_id,
+            found.prompt_tokens,
+            found.completion_tokens,
+            found.cost,
+            found.provider,
+            found.model,
         )
