@@ -17,6 +17,9 @@ from common.postgres import UNAVAILABLE
 from common.settings import ServiceSettings
 
 
+_MIGRATION_FAILURES: tuple[type[Exception], ...] = (MigrationError, asyncpg.PostgresError, *UNAVAILABLE)
+
+
 def run(
     package: str, serve: Callable[[ServiceSettings], Awaitable[None]], settings: type[ServiceSettings], about: str
 ) -> int:
@@ -50,7 +53,7 @@ def _migrate(package: str) -> int:
         return 2
     try:
         asyncio.run(migrate(admin_url, service_url, package, files(package) / "migrations"))
-    except (MigrationError, *UNAVAILABLE, asyncpg.PostgresError) as error:
+    except _MIGRATION_FAILURES as error:
         # An OSError may be without words; its name is better than nothing.
         print(f"{package}: migrate: {error or repr(error)}", file=sys.stderr)  # noqa: T201
         return 1
