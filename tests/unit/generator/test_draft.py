@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from common.contracts.plan import DAYS
 from common.fold import apply
 from generator.draft import Draft, Kept, keep
+from generator.meter import Meter
 
 
 def week(number: int, text: str = "work") -> dict[str, Any]:
@@ -115,3 +116,22 @@ def test_what_an_answer_was_built_on_is_never_less() -> None:
 def test_nothing_usable_keeps_nothing(nothing: Any) -> None:
     """What is not a plan's beginning is not built on."""
     assert keep(nothing, 4, complete=False) == Kept()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"weekly_breakdown": {"week_1": {"week": 1}, "0": {"week": 2}}}',
+        '{"monthly_summary": {"short": "x"}, "monthly_summary_note": "y", "weekly_breakdown": ["a", 7]}',
+    ],
+)
+@pytest.mark.parametrize("kept", [Kept(), Kept("All of it.", (week(1),)), Kept(None, (week(1),))])
+def test_a_document_of_another_shape_still_folds(text: str, kept: Kept) -> None:
+    """Whatever a model writes in a plan's place, viewers hold what the owner holds, and the meter counts on."""
+    draft, meter = Draft(4, kept), Meter(4, started_at=0)
+    held = json.loads(json.dumps(kept.document()))
+    for character in text:
+        ops = draft.feed(character)
+        meter.count(ops, 1, 1)
+        held = apply(held, ops)
+        assert held == draft.value

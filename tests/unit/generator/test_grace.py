@@ -7,7 +7,7 @@ from generator.grace import POLL_SECONDS, Grace
 
 def test_nobody_for_the_whole_period_expires() -> None:
     """The clock starts with the first poll that finds nobody, and asks again just before it runs out."""
-    grace = Grace(30, now=0)
+    grace = Grace(30, now=0, had_viewers=True)
     grace.left(5)
     assert grace.due(5)
     grace.nobody(5)
@@ -18,7 +18,7 @@ def test_nobody_for_the_whole_period_expires() -> None:
 
 def test_a_viewer_who_comes_back_stops_the_clock() -> None:
     """Somebody watching resets everything."""
-    grace = Grace(30, now=0)
+    grace = Grace(30, now=0, had_viewers=True)
     grace.nobody(10)
     grace.somebody(30)
     assert not grace.expired(1000)
@@ -26,7 +26,7 @@ def test_a_viewer_who_comes_back_stops_the_clock() -> None:
 
 def test_zero_means_at_once() -> None:
     """As in the guide: the last viewer's leaving ends the plan."""
-    grace = Grace(0, now=0)
+    grace = Grace(0, now=0, had_viewers=True)
     grace.left(3)
     grace.nobody(3)
     assert grace.expired(3)
@@ -44,7 +44,7 @@ def test_negative_means_never(now: float) -> None:
 
 def test_three_silences_count_as_absent() -> None:
     """A gateway that does not answer is asked again before it counts."""
-    grace = Grace(0, now=0)
+    grace = Grace(0, now=0, had_viewers=True)
     for _ in range(2):
         grace.silence(POLL_SECONDS)
         assert grace.due(POLL_SECONDS)
@@ -55,7 +55,7 @@ def test_three_silences_count_as_absent() -> None:
 
 def test_outage_starts_the_clock_again() -> None:
     """While nobody could be heard, nobody was absent."""
-    grace = Grace(30, now=0)
+    grace = Grace(30, now=0, had_viewers=True)
     grace.nobody(10)
     grace.restart(100)
     assert not grace.expired(129)
@@ -64,9 +64,19 @@ def test_outage_starts_the_clock_again() -> None:
 
 def test_a_word_over_http_counts_when_it_is_newer() -> None:
     """A gateway that asked over HTTP after the clock had started has viewers."""
-    grace = Grace(30, now=0)
+    grace = Grace(30, now=0, had_viewers=True)
     grace.nobody(10)
     grace.watched(ago=20, now=25)
     assert grace.expired(40)
     grace.watched(ago=1, now=39)
     assert not grace.expired(40)
+
+
+def test_the_clock_waits_for_a_first_viewer() -> None:
+    """A plan that nobody has watched yet is not ended for want of viewers; once one has been there, it may be."""
+    grace = Grace(30, now=0)
+    grace.nobody(10)
+    assert not grace.expired(1000)
+    grace.somebody(45)
+    grace.nobody(60)
+    assert grace.expired(90)

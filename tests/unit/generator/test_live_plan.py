@@ -69,6 +69,13 @@ class Bench:
         self.timers.append(Timer(callback))
         return self.timers[-1]
 
+    def fire(self) -> None:
+        """Let all timers that were not cancelled go off."""
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            if not timer.cancelled:
+                timer.callback()
+
     def _save_soon(self) -> None:
         self.saves += 1
 
@@ -149,21 +156,41 @@ def test_a_suspect_plan_is_silent_until_a_write_has_matched() -> None:
     """A zombie says nothing; once trusted it opens with a snapshot, and seq has gone on."""
     bench = Bench(interval=0)
     bench.plan.open()
-    bench.plan.suspect = True
+    bench.plan.distrust()
     bench.plan.feed('{"monthly_summary": "abc"')
     assert len(bench.sent) == 1
-    bench.plan.trust()
+    bench.plan.trust_in(1)
+    bench.fire()
     assert bench.sent[-1]["event"] == "snapshot"
     assert bench.sent[-1]["plan"] == {"monthly_summary": "abc"}
     assert bench.sent[-1]["seq"] == 1
 
 
-def test_a_silenced_plan_is_never_trusted_again() -> None:
-    """After the fence has fallen nothing is said any more."""
+def test_trust_from_before_another_doubt_does_not_count() -> None:
+    """A write that matched before the newest doubt says nothing about now; and many matches make one snapshot."""
     bench = Bench(interval=0)
     bench.plan.open()
+    bench.plan.distrust()
+    bench.plan.trust_in(1)
+    bench.plan.trust_in(1)
+    bench.plan.distrust()
+    bench.fire()
+    assert bench.plan.suspect
+    assert len(bench.sent) == 1
+    bench.plan.trust_in(1)
+    bench.fire()
+    assert len(bench.sent) == 2
+
+
+def test_a_silenced_plan_is_never_trusted_again() -> None:
+    """After the fence has fallen nothing is said any more, not even by a timer that was running."""
+    bench = Bench(interval=0)
+    bench.plan.open()
+    bench.plan.distrust()
+    bench.plan.trust_in(1)
     bench.plan.silence()
-    bench.plan.trust()
+    bench.plan.trust_in(1)
+    bench.fire()
     assert len(bench.sent) == 1
 
 

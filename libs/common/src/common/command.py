@@ -16,7 +16,6 @@ from common.migrations import MigrationError, migrate
 from common.postgres import UNAVAILABLE
 from common.settings import ServiceSettings
 
-
 _MIGRATION_FAILURES: tuple[type[Exception], ...] = (MigrationError, asyncpg.PostgresError, *UNAVAILABLE)
 
 

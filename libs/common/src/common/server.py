@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import structlog
@@ -27,10 +28,17 @@ class Draining:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._began: float | None = None
 
     def begin(self) -> None:
         """Say it; for ever."""
+        if self._began is None:
+            self._began = time.monotonic()
         self._event.set()
+
+    def left(self, seconds: float) -> float:
+        """What is left of so many seconds since the drain began, so that all its steps share one deadline."""
+        return seconds if self._began is None else max(seconds - (time.monotonic() - self._began), 0.0)
 
     def __bool__(self) -> bool:
         return self._event.is_set()

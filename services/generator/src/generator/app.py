@@ -1,7 +1,9 @@
 """The composition root: everything is opened here, and closed in the reverse order."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -24,11 +26,14 @@ from generator.pacing import Pacer
 from generator.presence import PresenceMonitor
 from generator.publisher import Publisher
 from generator.repository import CallRepository, PlanRepository, SaveRepository, ViewRepository
+from generator.runs import Runs
 from generator.saver import Saver
 from generator.service import GenerationService, Parts
 from generator.settings import Settings
 from generator.sweeper import Sweeper
 from generator.usage import UsageRecorder
+
+USAGE_SECONDS = 2.0
 
 
 def openrouter_config(settings: Settings) -> OpenRouterConfig:
@@ -53,6 +58,13 @@ async def _postgres_away(_: Request, __: Exception) -> Response:
     return problem_response(ApiError(ErrorCode.UNAVAILABLE, "The database does not answer now.", retry_after=2))
 
 
+async def _close_at_drain(intake: JobIntake, draining: Draining) -> None:
+    """No further job from the signal on: uvicorn shuts the lifespan down only after open requests have ended."""
+    await draining.wait()
+    intake.close()
+    await asyncio.Event().wait()
+
+
 def create_app(settings: Settings, draining: Draining) -> Starlette:
     """The generator as an ASGI application."""
 
@@ -68,16 +80,29 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
             plans = PlanRepository(pool, owner)
             publisher = Publisher(broker)
             recorder = UsageRecorder(CallRepository(pool), openrouter)
-            pacer = Pacer(settings.progress_interval_ms / 1000, lambda: saver.distrust())
-            parts = Parts(settings, plans, ViewRepository(pool), saves, openrouter, recorder, publisher, pacer)
-            service = GenerationService(parts)
-            saver = Saver(saves, service.running)
-            desk = ControlDesk(broker, publisher, service.running)
-            service.wire(desk, saver)
-            presence = PresenceMonitor(broker, service.running)
+            runs = Runs(settings.generator_concurrency)
+            saver = Saver(saves, runs)
+            pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
+            desk = ControlDesk(broker, publisher, runs)
+            presence = PresenceMonitor(broker, runs)
+            service = GenerationService(
+                Parts(
+                    settings=settings,
+                    plans=plans,
+                    views=ViewRepository(pool),
+                    saves=saves,
+                    openrouter=openrouter,
+                    recorder=recorder,
+                    publisher=publisher,
+                    pacer=pacer,
+                    runs=runs,
+                    saver=saver,
+                    desk=desk,
+                )
+            )
             for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
                 broker.on_connect(callback)
-            intake = JobIntake(broker, service, settings.attempts)
+            intake = JobIntake(broker, runs, service, settings.attempts)
             loops = {
                 "publisher": publisher.run,
                 "usage": recorder.run,
@@ -95,10 +120,11 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
             app.router.routes[:0] = health_routes(
                 draining, {"postgres": lambda: not pool.is_closing(), "nats": lambda: broker.connected}
             )
+            await stack.enter_async_context(background("drain", partial(_close_at_drain, intake, draining)))
             yield
             intake.close()
-            await service.drain(settings.shutdown_seconds)
-            await recorder.drain(2)
+            await service.drain(draining.left(settings.shutdown_seconds))
+            await recorder.drain(USAGE_SECONDS)
 
     handlers: Mapping[Any, Any] = dict(EXCEPTION_HANDLERS) | dict.fromkeys(UNAVAILABLE, _postgres_away)
     return Starlette(lifespan=lifespan, exception_handlers=handlers)

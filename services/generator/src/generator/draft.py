@@ -111,14 +111,6 @@ class Draft:
             raise
         return ops if self._base is None else self._rebase(ops)
 
-    def close(self) -> None:
-        """Say that the answer has ended.
-
-        Raises:
-            generator.plan_parser.ParseError: it was cut off.
-        """
-        self._parser.close()
-
     @property
     def value(self) -> Any:
         """The whole document so far; do not change it."""
@@ -161,9 +153,9 @@ class Draft:
         return rebased
 
     def _move(self, path: str) -> str | None:
-        if path.startswith(_SUMMARY_PATH):
+        if path == _SUMMARY_PATH or path.startswith(_SUMMARY_PATH + "/"):
             return path if self._kept.summary is None else None
-        if not path.startswith(_WEEK_PREFIX):
+        if not path.startswith(_WEEK_PREFIX) or not isinstance(self._parser.value[WEEKS], list):
             return None
         index, slash, rest = path[len(_WEEK_PREFIX) :].partition("/")
         moved = len(self._kept.weeks) + int(index)

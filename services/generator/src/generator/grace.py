@@ -10,13 +10,15 @@ class Grace:
     Args:
         seconds: the grace period; negative: never, or the plan is to be written on without viewers.
         now: monotonic seconds.
+        had_viewers: an earlier attempt may have had some.
     """
 
-    def __init__(self, seconds: float, now: float) -> None:
+    def __init__(self, seconds: float, now: float, *, had_viewers: bool = False) -> None:
         self._seconds = seconds
         self._next_poll = now + POLL_SECONDS
         self._absent_since: float | None = None
         self._silences = 0
+        self._had_viewers = had_viewers
 
     @property
     def _off(self) -> bool:
@@ -24,6 +26,7 @@ class Grace:
 
     def left(self, now: float) -> None:
         """A gateway says that its last viewer has gone: ask the others at once."""
+        self._had_viewers = True
         if not self._off:
             self._next_poll = now
 
@@ -33,12 +36,16 @@ class Grace:
 
     def somebody(self, now: float) -> None:
         """A gateway has viewers."""
+        self._had_viewers = True
         self._absent_since = None
         self._silences = 0
         self._next_poll = now + POLL_SECONDS
 
     def nobody(self, now: float) -> None:
-        """No gateway has a viewer."""
+        """No gateway has a viewer: that counts once there has been one."""
+        if not self._had_viewers:
+            self._next_poll = now + POLL_SECONDS
+            return
         if self._absent_since is None:
             self._absent_since = now
         # Ask again just before acting on it, and in between as always.

@@ -17,6 +17,7 @@ from common.contracts.messages import GenerateJob
 from common.postgres import UNAVAILABLE as POSTGRES_UNAVAILABLE
 from generator.identity import Refused
 from generator.run import Run
+from generator.runs import Runs
 from generator.service import GenerationService
 
 _log = structlog.get_logger(__name__)
@@ -50,8 +51,9 @@ class _Delivery:
 class JobIntake:
     """Pulls jobs while there is room. A redelivery of a plan that is written here replaces the older delivery."""
 
-    def __init__(self, broker: Broker, service: GenerationService, max_attempts: int) -> None:
+    def __init__(self, broker: Broker, runs: Runs, service: GenerationService, max_attempts: int) -> None:
         self._broker = broker
+        self._runs = runs
         self._service = service
         self._max_attempts = max_attempts
         self._deliveries: dict[UUID, _Delivery] = {}
@@ -69,7 +71,8 @@ class JobIntake:
         pull = await self._broker.jetstream.pull_subscribe_bind(subjects.JOBS_CONSUMER, subjects.JOBS_STREAM)
         try:
             while self._open:
-                if not self._service.has_room:
+                if not self._runs.has_room or not self._broker.connected:
+                    # While NATS is away each pull would wait in the client's buffer, and all be sent at its return.
                     await asyncio.sleep(0.05)
                     continue
                 try:
@@ -95,20 +98,20 @@ class JobIntake:
     def _take(self, message: Msg) -> None:
         if not self._open:
             # It came while we were leaving, perhaps just given back by ourselves.
-            self._service.spawn(self._return(message))
+            self._runs.spawn(self._return(message))
             return
         try:
             job = GenerateJob.model_validate_json(message.data)
         except ValidationError as error:
             _log.error("job.malformed", error=str(error)[:500])
-            self._service.spawn(self._reject(message))
+            self._runs.spawn(self._reject(message))
             return
         known = self._deliveries.get(job.plan_id)
         if known is not None:
             known.messages[_sequence(message)] = message
             return
         delivery = self._deliveries[job.plan_id] = _Delivery(job, {_sequence(message): message})
-        self._service.spawn(self._work(delivery))
+        self._runs.spawn(self._work(delivery))
 
     async def _work(self, delivery: _Delivery) -> None:
         try:

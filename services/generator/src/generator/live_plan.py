@@ -57,11 +57,14 @@ class LivePlan:
         self._pending: list[Op] = []
         self._pending_chars = 0
         self._timer: TimerHandle | None = None
+        self._trust_timer: TimerHandle | None = None
         self._terminal: bytes | None = None
         self._saved_seq = -1
         self._written = kept.document() is not None
         # Whether the present upstream answer has brought operations.
         self.grown = False
+        # Whether a save is worth more than the next one for all.
+        self.save_asked = False
 
     @property
     def ended(self) -> bool:
@@ -95,6 +98,7 @@ class LivePlan:
         self.meter.count(ops, chars, self._clock())
         if self.meter.weeks_completed != weeks or (ops and not self._written):
             # The first content, too: who ends the plan from elsewhere sees only what is stored.
+            self.save_asked = True
             self._save_soon()
         if ops:
             self._written = self.grown = True
@@ -174,15 +178,30 @@ class LivePlan:
         if not self.suspect:
             self._send(payload)
 
-    def trust(self) -> None:
-        """A fenced write has matched: we are the owner. Viewers may have missed events."""
-        if self.suspect and not self._over:
-            self.suspect = False
-            self._send(self.state())
+    def distrust(self) -> None:
+        """We may not be the owner any more: say nothing until a fenced write has matched."""
+        self.suspect = True
+        self._stop_trust()
+
+    def trust_in(self, seconds: float) -> None:
+        """A fenced write has matched: we are the owner. Say so after a while: viewers may have missed events."""
+        if self.suspect and not self._over and self._trust_timer is None:
+            self._trust_timer = self._call_later(seconds, self._trust)
+
+    def _trust(self) -> None:
+        self._trust_timer = None
+        self.suspect = False
+        self._send(self.state())
+
+    def _stop_trust(self) -> None:
+        if self._trust_timer is not None:
+            self._trust_timer.cancel()
+            self._trust_timer = None
 
     def to_save(self) -> Saved:
         """The row for the batch save: exactly what was published, or only the lease when nothing is new."""
         self.flush()
+        self.save_asked = False
         partial = None
         if self.seq != self._saved_seq:
             # Empty text clears what an earlier answer had written.
@@ -199,11 +218,14 @@ class LivePlan:
         """The outcome is stored: publish the terminal event, which is the answer to everything from now on."""
         self._terminal = payload
         self.seq = seq
+        self._over = True
+        self._stop_trust()
         self._send(payload)
 
     def silence(self) -> None:
         """This attempt is over without an outcome of ours; say nothing any more."""
         self.suspect = self._over = True
+        self._stop_trust()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -52,6 +52,8 @@ class Meter:
 
     def _place(self, place: str) -> None:
         index, _, rest = place.partition("/")
+        if not index.isdecimal():
+            return  # weeks under names: a document of another shape, which validation will refuse
         if not rest:
             self.weeks_completed = min(int(index), self.weeks_total)
             self._share = 0.0

@@ -5,6 +5,7 @@ from collections import deque
 from uuid import UUID
 
 import structlog
+from nats.errors import MaxPayloadError
 from nats.js.errors import NoStreamResponseError
 
 from common.broker import OUTCOMES, UNAVAILABLE, Broker
@@ -48,6 +49,9 @@ class Publisher:
                 subject, payload = self._queue.popleft()
                 try:
                     await self._broker.client.publish(subject, payload)
+                except MaxPayloadError:
+                    self.dropped += 1
+                    _log.error("publish.too_large", subject=subject, size=len(payload))
                 except UNAVAILABLE as error:
                     self.dropped += 1 + len(self._queue)
                     self._queue.clear()

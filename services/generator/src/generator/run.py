@@ -1,8 +1,9 @@
 """One attempt at a plan in this process, from the claim to the stored and announced outcome."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 from uuid import UUID, uuid4
 
 import structlog
@@ -22,11 +23,12 @@ from generator.usage import total
 
 _log = structlog.get_logger(__name__)
 
-StopReason = Literal["cancel", "disconnected", "fenced", "shutdown"]
+StopReason = Literal["cancel", "disconnected", "broken", "fenced", "shutdown"]
 Write = Callable[[LivePlan], Awaitable[Ending]]
 RecordCall = Callable[[CallRecord], None]
 
-STORE_PAUSE = 0.5
+STORE_PAUSE = 0.2
+LONGEST_STORE_PAUSE = 2.0
 
 
 class Run:
@@ -81,14 +83,14 @@ class Run:
         """
         try:
             ending = await self._write(write, seconds)
-            if ending is not None and await self._store(ending):
-                self.ending = ending
-                await self._announce(ending)
-                return ending
-            self.plan.silence()
-            return None
+            if ending is None or not await self._store(ending):
+                self.plan.silence()
+                return None
+            self.ending = ending
         finally:
             self.done.set()
+        await self._announce(ending)
+        return ending
 
     async def _write(self, write: Write, seconds: float) -> Ending | None:
         self.plan.open()
@@ -113,14 +115,19 @@ class Run:
         return failed(ErrorCode.INTERNAL, self.plan.document)
 
     def _stopped(self) -> Ending | None:
-        self.plan.flush()
         match self.stopped:
             case "cancel":
+                self.plan.flush()
                 return cancelled(self.plan.document)
             case "disconnected":
+                self.plan.flush()
                 return failed(ErrorCode.CLIENT_DISCONNECTED, self.plan.document)
-            case _:
+            case "broken":
+                return failed(ErrorCode.INTERNAL, None)
+            case "fenced" | "shutdown" | None:
                 return None
+            case never:
+                assert_never(never)
 
     async def _store(self, ending: Ending) -> bool:
         """Try until Postgres says yes or no: an outcome that is not stored is never announced."""
@@ -131,12 +138,14 @@ class Run:
         )
         usage = total(self.calls)
         outcome_id = uuid4()
+        pause = STORE_PAUSE
         while True:
             try:
                 stored = await self._repository.finish(self.claim, ending, seq, progress, usage, outcome_id)
             except UNAVAILABLE as error:
                 _log.warning("plan.not_stored_yet", plan_id=str(self.plan_id), error=repr(error))
-                await asyncio.sleep(STORE_PAUSE)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                pause = min(pause * 2, LONGEST_STORE_PAUSE)
                 continue
             if stored:
                 payload = payloads.terminal(self.plan_id, self.claim.attempt, seq, ending.end, usage, progress)

@@ -3,18 +3,22 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from uuid import UUID
 
+import orjson
 import structlog
 
 from common.postgres import UNAVAILABLE
+from generator.identity import Saved
 from generator.repository import SaveRepository
 from generator.repository.saves import Held
 from generator.run import Run
 
 _log = structlog.get_logger(__name__)
 
-# Well inside the lease of 8 seconds; a completed week is saved at once, but not more often than this.
+# Well inside the lease of 8 seconds.
 INTERVAL_SECONDS = 0.75
+# What is worth saving at once waits no longer than this for company.
 SHORTEST_SECONDS = 0.1
 # Snapshots after an outage are spread over this time, so that gateways are not all asked at once.
 JITTER_SECONDS = 2.0
@@ -27,6 +31,7 @@ class Saver:
         self._repository = repository
         self._running = running
         self._wake = asyncio.Event()
+        self._everybody_at = 0.0
 
     def soon(self) -> None:
         """Something is worth saving before the interval is over."""
@@ -35,7 +40,8 @@ class Saver:
     def distrust(self) -> None:
         """We may have been away: nothing is said of any plan until its fenced write has matched (rule 7)."""
         for run in self._running():
-            run.plan.suspect = True
+            run.plan.distrust()
+        self._everybody_at = 0.0
         self.soon()
 
     async def run(self) -> None:
@@ -51,11 +57,15 @@ class Saver:
             await asyncio.sleep(SHORTEST_SECONDS)
 
     async def save(self) -> None:
-        """Save once; while Postgres is away plans are kept in memory and tried again."""
-        runs = {run.plan_id: run for run in self._running() if not run.plan.ended}
+        """Save what is due; while Postgres is away plans are kept in memory and tried again."""
+        now = asyncio.get_running_loop().time()
+        everybody = now - self._everybody_at >= INTERVAL_SECONDS
+        if everybody:
+            self._everybody_at = now
+        due = [run for run in self._running() if not run.plan.ended and (everybody or run.plan.save_asked)]
+        runs, rows = _rows(due)
         if not runs:
             return
-        rows = {plan_id: run.plan.to_save() for plan_id, run in runs.items()}
         try:
             held = await self._repository.save(list(rows.values()))
         except UNAVAILABLE as error:
@@ -73,5 +83,19 @@ class Saver:
 def _heard(run: Run, held: Held) -> None:
     if held.watched_ago is not None:
         run.grace.watched(held.watched_ago, asyncio.get_running_loop().time())
-    if run.plan.suspect:
-        asyncio.get_running_loop().call_later(random.uniform(0, JITTER_SECONDS), run.plan.trust)  # noqa: S311 - jitter
+    run.plan.trust_in(random.uniform(0, JITTER_SECONDS))  # noqa: S311 - jitter
+
+
+def _rows(due: Iterable[Run]) -> tuple[dict[UUID, Run], dict[UUID, Saved]]:
+    """The rows of a batch. One plan that cannot be written down must not keep the others from their leases."""
+    runs: dict[UUID, Run] = {}
+    rows: dict[UUID, Saved] = {}
+    for run in due:
+        try:
+            rows[run.plan_id] = run.plan.to_save()
+        except orjson.JSONEncodeError as error:
+            _log.error("plan.cannot_be_saved", plan_id=str(run.plan_id), error=str(error))
+            run.stop("broken")
+        else:
+            runs[run.plan_id] = run
+    return runs, rows

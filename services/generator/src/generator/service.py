@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
+from common.problems import ApiError
 from generator.control import ControlDesk
 from generator.draft import keep
 from generator.grace import Grace
@@ -25,6 +26,7 @@ from generator.publisher import Publisher
 from generator.recovery import Limits
 from generator.repository import PlanRepository, SaveRepository, ViewRepository
 from generator.run import Run
+from generator.runs import Runs
 from generator.saver import Saver
 from generator.settings import Settings
 from generator.usage import UsageRecorder
@@ -48,6 +50,9 @@ class Parts:
     recorder: UsageRecorder
     publisher: Publisher
     pacer: Pacer
+    runs: Runs
+    saver: Saver
+    desk: ControlDesk
 
 
 class GenerationService:
@@ -55,10 +60,6 @@ class GenerationService:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._runs: dict[UUID, Run] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._desk: ControlDesk | None = None
-        self._saver: Saver | None = None
         settings = parts.settings
         self._limits = Limits(
             settings.upstream_tries,
@@ -68,36 +69,6 @@ class GenerationService:
             settings.retry_pause_max_seconds,
             settings.streaming_timeout / 1000,
         )
-
-    def wire(self, desk: ControlDesk, saver: Saver) -> None:
-        """The two that look at the runs and are told of new ones."""
-        self._desk = desk
-        self._saver = saver
-
-    def running(self) -> list[Run]:
-        """The attempts that this process owns now."""
-        return list(self._runs.values())
-
-    def find(self, plan_id: UUID) -> Run | None:
-        """The attempt at this plan, if it is written here."""
-        return self._runs.get(plan_id)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another plan may be taken."""
-        return len(self._tasks) < self._parts.settings.generator_concurrency
-
-    def spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        """One task a plan; `drain` waits for them."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("plan.task_crashed", exc_info=error)
 
     async def claim(self, job: GenerateJob) -> Run | Refused:
         """Become the owner of a plan, or say why not.
@@ -111,13 +82,11 @@ class GenerationService:
         if claim.attempt > 1:
             _log.warning("plan.taken_over", plan_id=str(job.plan_id), attempt=claim.attempt)
         run = self._new_run(job, claim)
-        self._runs[job.plan_id] = run
+        self._parts.runs.add(run)
         return run
 
     def _new_run(self, job: GenerateJob, claim: Claim) -> Run:
         parts, loop = self._parts, asyncio.get_running_loop()
-        saver = self._saver
-        assert saver is not None, "wired at start-up"
         weeks = job.preferences.weeks
         kept = keep(claim.partial, weeks, complete=False)
         meter = Meter(weeks, started_at=loop.time(), elapsed_ms=claim.elapsed_ms, percent=claim.percent)
@@ -132,21 +101,24 @@ class GenerationService:
             call_later=loop.call_later,
             interval=lambda: parts.pacer.interval,
             flush_chars=parts.settings.streaming_chunk_size,
-            save_soon=saver.soon,
+            save_soon=parts.saver.soon,
         )
         follows_viewers = job.mode == "stream" and job.on_disconnect == "abort"
-        grace = Grace(parts.settings.disconnect_grace_seconds if follows_viewers else -1, loop.time())
+        grace = Grace(
+            parts.settings.disconnect_grace_seconds if follows_viewers else -1,
+            loop.time(),
+            had_viewers=claim.attempt > 1,
+        )
         return Run(job, claim, plan, parts.plans, parts.publisher, grace, parts.recorder.record)
 
     async def execute(self, run: Run) -> None:
         """Write the claimed plan to its end."""
         parts, job = self._parts, run.job
-        assert self._desk is not None, "wired at start-up"
         writer = PlanWriter(parts.openrouter, self._limits, run.record)
         user = hashlib.sha256(str(job.user_id).encode()).hexdigest()
         streaming = job.mode == "stream"
         try:
-            await self._desk.attach(run)
+            await parts.desk.attach(run)
             await run.execute(
                 lambda plan: writer.write(plan, job.preferences, user, streaming=streaming),
                 parts.settings.streaming_timeout / 1000,
@@ -154,8 +126,8 @@ class GenerationService:
             if run.stopped == "shutdown" and run.ending is None:
                 await self._hand_over(run)
         finally:
-            self._runs.pop(run.plan_id, None)
-            self._desk.detach_later(run)
+            parts.runs.remove(run)
+            parts.desk.detach_later(run)
 
     async def _hand_over(self, run: Run) -> None:
         """Save, and let the lease go, so that another generator need not wait for it."""
@@ -180,15 +152,17 @@ class GenerationService:
             return None
 
     async def _generate_once(self, job: GenerateJob) -> PlanView | None:
-        run = self.find(job.plan_id)
+        run = self._parts.runs.find(job.plan_id)
         if run is None:
+            if not self._parts.runs.has_room:
+                raise ApiError(ErrorCode.UNAVAILABLE, "This generator is full; ask another.", retry_after=1)
             claimed = await self.claim(job)
             if isinstance(claimed, Refused):
                 if claimed.view.status == "generating":
                     await asyncio.sleep(min(claimed.wait + 0.1, 1.0))
                 return claimed.view
             run = claimed
-            self.spawn(self.execute(run))
+            self._parts.runs.spawn(self.execute(run))
         await run.done.wait()
         return await self._parts.views.view(job.plan_id)
 
@@ -205,7 +179,7 @@ class GenerationService:
 
         `code` None is the user's cancel; otherwise the plan has failed for that reason.
         """
-        run = self.find(plan_id)
+        run = self._parts.runs.find(plan_id)
         if run is not None and code is None:
             run.stop("cancel")
             try:
@@ -218,7 +192,8 @@ class GenerationService:
         ended_as = "cancelled" if code is None else "error"
         view = await self._parts.plans.end(plan_id, user_id, ended_as, code, only_unowned=code is not None)
         if view is not None and view.ended_as is not None:
-            await self.announce(view)
+            # Not waited for: the row is stored, and the sweeper says it again should this be lost.
+            self._parts.runs.spawn(self.announce(view))
         return view
 
     async def erase(self, plan_id: UUID) -> None:
@@ -239,11 +214,10 @@ class GenerationService:
 
     async def drain(self, seconds: float) -> None:
         """Let running plans finish until the deadline, then save the rest and hand them to another generator."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        rest = self.running()
+        runs = self._parts.runs
+        await runs.idle(seconds)
+        rest = runs()
         for run in rest:
             run.stop("shutdown")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=HAND_OVER_SECONDS)
+        await runs.idle(HAND_OVER_SECONDS)
         _log.info("drain.done", handed_over=len(rest))

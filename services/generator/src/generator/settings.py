@@ -8,7 +8,7 @@ from common.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The guide's names keep their units: STREAMING_TIMEOUT in milliseconds, STREAMING_CHUNK_SIZE in bytes."""
+    """The guide's names: STREAMING_TIMEOUT in milliseconds, STREAMING_CHUNK_SIZE in bytes (of text: characters)."""
 
     port: int = 8082
 
