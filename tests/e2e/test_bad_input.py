@@ -77,6 +77,13 @@ WRONG: dict[str, dict[str, Any]] = {
     | {"fixedCommitments": [{"day": "monday", "startTime": "25:00", "endTime": "26:00", "description": "x"}]},
     "ambition unknown": GOOD | {"ambition": "heroic"},
     "start date nonsense": GOOD | {"startDate": "2026-13-01"},
+    "goals with NUL": {"goals": "a\0b"},
+    "focus area with NUL": GOOD | {"focusAreas": ["a\0b"]},
+    "start date a number": GOOD | {"startDate": 86400},
+    "start date in digits": GOOD | {"startDate": "86400"},
+    "weeks with a fraction": GOOD | {"weeks": 5.0},
+    "commitment in other digits": GOOD
+    | {"fixedCommitments": [{"day": "monday", "startTime": "1\u0660:00", "endTime": "12:00", "description": "x"}]},
     "three weeks": GOOD | {"weeks": 3},
     "weeks a text": GOOD | {"weeks": "4"},
     "unknown field": GOOD | {"colour": "blue"},

@@ -1,8 +1,8 @@
 """Parts of a generator on a real Postgres: two owners of the same table, as in two processes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeAlias
 from uuid import uuid4
 
 import asyncpg
@@ -11,16 +11,14 @@ from pydantic import SecretStr
 
 from common.contracts.inputs import Preferences
 from common.contracts.messages import GenerateJob
-from common.postgres import open_pool
+from common.postgres import Database, open_database
 from generator.repository import PlanRepository, SaveRepository, ViewRepository
-
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 class Owner:
     """The repositories of one generator process."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Database) -> None:
         self.id = uuid4()
         self.pool = pool
         self.plans = PlanRepository(pool, self.id)
@@ -29,20 +27,53 @@ class Owner:
 
 
 @pytest.fixture
-async def pool(migrated: Callable[[str], Awaitable[str]]) -> AsyncIterator[Pool]:
-    """The generator's schema in a database of the test's own."""
-    async with open_pool(SecretStr(await migrated("generator")), "test") as opened:
+def reads() -> list[asyncpg.Record]:
+    """The rows that the repositories have read, as they came from Postgres."""
+    return []
+
+
+@pytest.fixture
+async def pool(
+    migrated: Callable[[str], Awaitable[str]], reads: list[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Database]:
+    """The generator's schema in a database of the test's own; what is fetched from it stands in `reads`."""
+    async with open_database(SecretStr(await migrated("generator")), "test") as opened:
+        fetch = opened.fetch
+
+        async def listen(query: str, *arguments: object) -> list[asyncpg.Record]:
+            rows = await fetch(query, *arguments)
+            reads.extend(rows)
+            return rows
+
+        monkeypatch.setattr(opened, "fetch", listen)
         yield opened
 
 
 @pytest.fixture
-def owner(pool: Pool) -> Owner:
+def until_blocked(database: str) -> Callable[[], Awaitable[None]]:
+    """`await until_blocked()` waits until a statement waits for a lock."""
+
+    async def wait() -> None:
+        connection = await asyncpg.connect(database)
+        query = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        try:
+            async with asyncio.timeout(5):
+                while not await connection.fetchval(query):
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
+    return wait
+
+
+@pytest.fixture
+def owner(pool: Database) -> Owner:
     """A generator."""
     return Owner(pool)
 
 
 @pytest.fixture
-def other(pool: Pool) -> Owner:
+def other(pool: Database) -> Owner:
     """Another generator on the same database."""
     return Owner(pool)
 

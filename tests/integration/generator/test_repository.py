@@ -1,7 +1,7 @@
 """The generator's slice: claims, the batch save, ends, and the fence between two owners."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -224,6 +224,48 @@ async def test_erased_plan_is_gone_and_refuses_claims(owner: Any, new_job: NewJo
     assert await owner.views.view(claimed.plan_id) is None
     stored = await owner.pool.fetchrow("SELECT content, partial_content FROM generator.monthly_plans")
     assert (stored["content"], stored["partial_content"]) == (None, None)
+
+
+async def test_marking_as_watched_locks_in_the_order_of_the_save(
+    owner: Any, new_job: NewJob, database: str, until_blocked: Callable[[], Awaitable[None]]
+) -> None:
+    """A mark that waits for a row holds none behind it in id order: a save that has the first can take the second."""
+    low, high = sorted(uuid4() for _ in range(2))
+    for plan_id in (high, low):
+        await claim(owner, new_job(plan_id=plan_id))
+    saver = await asyncpg.connect(database)
+    lock = "SELECT FROM generator.monthly_plans WHERE plan_id = $1 FOR UPDATE NOWAIT"
+    try:
+        async with saver.transaction():
+            await saver.execute(lock, low)
+            marking = asyncio.create_task(owner.views.views([high, low], watched=True, brief=True))
+            await until_blocked()
+            await saver.execute(lock, high)
+        assert len(await marking) == 2
+    finally:
+        await saver.close()
+    marks = await owner.pool.fetch("SELECT FROM generator.monthly_plans WHERE watched_at IS NOT NULL")
+    assert len(marks) == 2
+
+
+async def test_brief_reads_leave_the_documents_where_they_are(
+    pool: Any, owner: Any, new_job: NewJob, reads: list[Any]
+) -> None:
+    """Neither the whole nor the partial document crosses the line; all else is there."""
+    done, running = await claim(owner, new_job()), await claim(owner, new_job())
+    await finish(owner, done, completed(DOCUMENT))
+    await owner.saves.save([row(running, 3, '{"monthly_summary":"Run"}')])
+    ids = [done.plan_id, running.plan_id]
+    whole = await owner.views.views(ids, watched=False, brief=False)
+    reads.clear()
+    brief = await owner.views.views(ids, watched=False, brief=True)
+    await expire(pool, running)
+    exhausted = await owner.saves.exhausted(1, 10)
+    assert [view.plan_id for view in exhausted] == [running.plan_id]
+    assert len(reads) == 3
+    assert all(read["content"] is read["partial_content"] is None for read in reads)
+    plain = {view.plan_id: view.model_copy(update={"plan": None}) for view in whole}
+    assert {view.plan_id: view for view in brief} == plain
 
 
 async def test_service_role_may_write_rows_and_nothing_else(owner: Any) -> None:

@@ -29,12 +29,12 @@ from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import Charge, GenerateJob, Outcome
 from common.generator_client import GeneratorClient, open_service_client
 from common.migrations import migrate
-from common.postgres import open_pool
+from common.postgres import Database, open_database
+from common.problems import ApiError, problem_response
 from common.server import Draining, listen
 from local_stack.roles import other_database, service_url
 from plan_api.app import create_app
 from plan_api.reconcile import Reconciler
-from plan_api.repository.database import Database
 from plan_api.settings import Settings
 from plan_api.settlement import Settlement
 from plan_api.verdict import Patience
@@ -85,6 +85,7 @@ class ScriptedGenerator:
     def __init__(self, url: str) -> None:
         self.url = url
         self.away = False
+        self.late = False  # a synchronous plan is not finished in time
         self.rows: dict[UUID, PlanView] = {}
         self.jobs: list[GenerateJob] = []
         self.cancels: list[dict[str, Any]] = []
@@ -140,6 +141,8 @@ class ScriptedGenerator:
     async def _generate(self, request: Request) -> Response:
         job = GenerateJob.model_validate_json(await request.body())
         self.jobs.append(job)
+        if self.late:
+            return problem_response(ApiError(ErrorCode.UPSTREAM_TIMEOUT, "The plan was not finished in time."))
         view = self.rows.get(job.plan_id) or self.writes(job)
         return Response(view.to_json())
 
@@ -400,11 +403,13 @@ async def launch(
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=url, headers=headers, timeout=20, verify=False)
             )
-            pool = Database(await stack.enter_async_context(open_pool(SecretStr(plan_api_url), "test")))
+            database = await stack.enter_async_context(open_database(SecretStr(plan_api_url), "test"))
             internal = await stack.enter_async_context(open_service_client(SecretStr(TOKEN)))
-            settlement = Settlement(pool)
-            reconciler = Reconciler(pool, GeneratorClient(internal, (generator.url,)), settlement, Patience(120, 330))
-            return PlanApi(client, generator, admin, pool, settlement, reconciler)
+            settlement = Settlement(database)
+            reconciler = Reconciler(
+                database, GeneratorClient(internal, (generator.url,)), settlement, Patience(120, 330)
+            )
+            return PlanApi(client, generator, admin, database, settlement, reconciler)
 
         yield start
 

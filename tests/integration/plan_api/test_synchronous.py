@@ -59,11 +59,21 @@ async def test_a_failed_generation_is_a_problem_and_costs_nothing(
     preference_id = await api.store_inputs(user)
     api.generator.writes = lambda job: api.generator.ended(job.plan_id, job.user_id, "failed", "released", code)
     failed = await _generate(api, user, preference_id, idempotency_key="k")
-    assert (failed.status_code, failed.json()["code"]) == (status, code or "client_disconnected")
+    assert (failed.status_code, failed.json()["code"]) == (status, code or "cancelled")
     assert await api.balance(user) == (0, 0)
     api.generator.writes = lambda job: api.generator.ended(job.plan_id, job.user_id)
     assert (await _generate(api, user, preference_id, idempotency_key="k")).status_code == 200
     assert await api.balance(user) == (1, 0)
+
+
+async def test_a_plan_that_the_generator_could_not_finish_in_time_is_a_timeout(launch: Launch, user: UUID) -> None:
+    """Its 504 is an answer: it is passed on, nobody is asked again, and the plan stays reserved until its row says."""
+    api = await launch(NO_NATS)
+    api.generator.late = True
+    answer = await _generate(api, user, await api.store_inputs(user))
+    assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+    assert len(api.generator.jobs) == 1
+    assert await api.balance(user) == (0, 1)
 
 
 async def test_a_generator_that_is_away_leaves_the_reservation(launch: Launch, user: UUID) -> None:

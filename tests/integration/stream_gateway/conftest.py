@@ -88,6 +88,7 @@ class Backend:
         self.requests: list[dict[str, Any]] = []  # what plan-api got
         self.queries: list[PlanQuery] = []
         self.refusal: Response | None = None
+        self.admitting: asyncio.Event | None = None  # an admission waits for it
         internal = "/internal/plans"
         routes = [
             Route(f"{internal}/query", self._query, methods=["POST"]),
@@ -95,6 +96,7 @@ class Backend:
             Route(f"{internal}/{{plan_id:uuid}}/cancel", self._cancel, methods=["POST"]),
             Route("/internal/generations", self._admit, methods=["POST"]),
             Route("/internal/generations/{plan_id:uuid}", self._generation, methods=["GET"]),
+            Route("/api/plan/plans/{plan_id:uuid}", self._delete, methods=["DELETE"]),
             Route("/{path:path}", self._echo, methods=["GET", "POST", "DELETE"]),
         ]
         self.app = Starlette(routes=routes)
@@ -147,6 +149,8 @@ class Backend:
         answer = await self._note(request) or self.refusal
         if answer is not None:
             return answer
+        if self.admitting is not None:
+            await self.admitting.wait()
         plan_id = self.accept(UUID(request.headers["x-user-id"]))
         return Response(Admitted(plan_id=plan_id).to_json(), 201, media_type="application/json")
 
@@ -166,6 +170,16 @@ class Backend:
             created_at=datetime.now(UTC),
         )
         return Response(known.to_json())
+
+    async def _delete(self, request: Request) -> Response:
+        if (answer := await self._note(request)) is not None:
+            return answer
+        owner = self.owners.get(request.path_params["plan_id"])
+        if str(owner) != request.headers["x-user-id"]:
+            return Response(status_code=404)
+        del self.owners[request.path_params["plan_id"]]
+        self.rows.pop(request.path_params["plan_id"], None)
+        return Response(status_code=204)
 
     async def _echo(self, request: Request) -> Response:
         body = await request.body()

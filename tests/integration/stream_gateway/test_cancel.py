@@ -2,14 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
 import httpx
+from pydantic import SecretStr
 
 from common.contracts.internal import PlanView
+from common.server import Draining
+from stream_gateway.app import open_gateway
+from stream_gateway.settings import Settings
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
@@ -98,3 +102,25 @@ async def test_what_is_not_confirmed_is_202_and_goes_on(
         backend.away = False
         assert await stream.end() == "cancelled"
     assert backend.rows[plan_id].attempt == 1
+
+
+async def test_a_cancel_that_was_accepted_outlives_the_shutdown(
+    migrated: Callable[[str], Awaitable[str]], user: UUID, backend: "Backend"
+) -> None:
+    """The client was told `cancelling`: the gateway carries it out, within the drain's time, before it goes."""
+    settings = Settings(
+        host="127.0.0.1",
+        database_url=SecretStr(await migrated("stream_gateway")),
+        nats_url=SecretStr("nats://127.0.0.1:1"),
+        service_token=SecretStr("a-service-token-for-tests"),
+        generator_urls=backend.url,
+        auth_mode="dev",
+    )
+    plan_id = backend.accept(user)
+    backend.away = True
+    draining = Draining()
+    async with asyncio.timeout(15), open_gateway(settings, draining) as gateway:
+        assert await gateway.endpoints.canceller.cancel(plan_id, user) is None
+        draining.begin()
+        backend.away = False
+    assert backend.rows[plan_id].ended_as == "cancelled"

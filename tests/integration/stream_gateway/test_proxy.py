@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import asyncpg
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory
@@ -61,6 +63,44 @@ async def test_a_request_goes_on_with_who_the_user_is_and_little_else(
     assert "x-secret" not in response.headers
     deleted = await gateway.client.delete("/api/plan/plans/abc", headers={"X-User-Id": str(user)})
     assert deleted.json()["path"] == "/api/plan/plans/abc"
+
+
+async def test_a_deleted_plan_leaves_nothing_here(
+    gateway: "Gateway", user: UUID, backend: "Backend", database: str
+) -> None:
+    """Its owner, streams and cancellations are erased with it; another's try erases nothing, and others' rows stay."""
+    kept, gone = backend.accept(user), backend.accept(user)
+    headers = {"X-User-Id": str(user)}
+    for plan_id in (kept, gone):
+        async with gateway.watch(plan_id, user) as stream:
+            await stream.event("connected")
+        cancelled = await gateway.client.delete(f"/api/streaming/cancel/{plan_id}", headers=headers)
+        assert cancelled.status_code == 200
+    connection = await asyncpg.connect(database)
+    try:
+        await _until_rows(connection, {kept: 3, gone: 3})
+        path = f"/api/plan/plans/{gone}"
+        assert (await gateway.client.delete(path, headers={"X-User-Id": str(uuid4())})).status_code == 404
+        async with gateway.watch(gone, user, last_id="0.0"):
+            # Its row is written, its close comes after the erasure and must not bring it back.
+            await _until_rows(connection, {kept: 3, gone: 4})
+            assert (await gateway.client.delete(path, headers=headers)).status_code == 204
+            await _until_rows(connection, {kept: 3})
+        status = await gateway.client.get(f"/api/streaming/status/{gone}", headers=headers)
+        assert (status.status_code, status.json()["code"]) == (404, "not_found")
+        async with gateway.watch(kept, user):
+            await _until_rows(connection, {kept: 4})
+    finally:
+        await connection.close()
+
+
+async def _until_rows(connection: "asyncpg.Connection[asyncpg.Record]", expected: dict[UUID, int]) -> None:
+    tables = ("plan_streams", "stream_sessions", "cancel_requests")
+    parts = (f"SELECT plan_id FROM stream_gateway.{table}" for table in tables)
+    query = f"SELECT plan_id, count(*) FROM ({' UNION ALL '.join(parts)}) GROUP BY plan_id"
+    async with asyncio.timeout(5):
+        while {row["plan_id"]: row["count"] for row in await connection.fetch(query)} != expected:
+            await asyncio.sleep(0.02)
 
 
 async def test_in_development_the_user_may_stand_in_the_body(

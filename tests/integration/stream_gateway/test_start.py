@@ -1,18 +1,21 @@
 """Starting a plan: the stream at once, or where to find it; refusals pass through; who may start for whom."""
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import httpx
 import jwt
+import orjson
 import pytest
 from starlette.responses import Response
 
+from common import sse
 from stream_gateway.auth import LEEWAY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
 
@@ -23,6 +26,18 @@ JWT = {"auth_mode": "jwt", "jwt_secret": SECRET, "jwt_issuer": "https://issuer.t
 
 def _body(user: UUID, **changes: Any) -> dict[str, Any]:
     return {"preferenceId": str(uuid4()), "userId": str(user)} | changes
+
+
+async def _begin(gateway: "Gateway", user: UUID) -> tuple[int, Any]:
+    """Start a plan; the status, and what `connected` says when it streams."""
+    async with gateway.client.stream("POST", PATH, json=_body(user)) as response:
+        if response.status_code != 200:
+            return response.status_code, None
+        decoder = sse.Decoder()
+        async for chunk in response.aiter_raw():
+            for event in decoder.feed(chunk):
+                return 200, orjson.loads(event.data)
+    return 200, None
 
 
 def _token(user: UUID, **changes: Any) -> dict[str, str]:
@@ -112,6 +127,45 @@ async def test_what_is_wrong_with_a_start_is_said(gateway: "Gateway", user: UUID
     ]
     assert "X-User-Id" in answers[1].json()["detail"]
     assert backend.seen == []
+
+
+async def test_the_cap_on_streams_refuses_before_the_admission(
+    make_gateway: "GatewayFactory", user: UUID, backend: "Backend", until: "Callable[..., Awaitable[None]]"
+) -> None:
+    """Of two starts at once with room for one, one streams and plan-api never hears of the other."""
+    gateway = await make_gateway(max_streams_per_user=1)
+    backend.admitting = asyncio.Event()
+    first = asyncio.create_task(_begin(gateway, user))
+    await until(lambda: len(backend.requests) == 1)
+    second = asyncio.create_task(_begin(gateway, user))
+    await until(lambda: second.done() or len(backend.requests) == 2)
+    backend.admitting.set()
+    assert (await second)[0] == 429
+    status, connected = await first
+    assert (status, UUID(connected["planId"]) in backend.owners) == (200, True)
+    assert len(backend.requests) == 1
+    # The place is free again, also after a refusal of plan-api.
+    backend.refusal = Response(status_code=402)
+    assert [(await _begin(gateway, user))[0] for _ in range(2)] == [402, 402]
+    backend.refusal = None
+    assert (await _begin(gateway, user))[0] == 200
+
+
+async def test_a_drain_during_the_admission_loses_no_plan(
+    gateway: "Gateway", user: UUID, backend: "Backend", until: "Callable[..., Awaitable[None]]"
+) -> None:
+    """The plan is accepted: its stream says which it is and closes without an end, so that the client resumes."""
+    backend.admitting = asyncio.Event()
+    start = asyncio.create_task(gateway.client.post(PATH, json=_body(user)))
+    await until(lambda: len(backend.requests) == 1)
+    gateway.draining.begin()
+    backend.admitting.set()
+    answer = await start
+    [event] = sse.Decoder().feed(answer.content)
+    assert (answer.status_code, event.event) == (200, "connected")
+    assert UUID(orjson.loads(event.data)["planId"]) in backend.owners
+    assert (await gateway.client.post(PATH, json=_body(user))).status_code == 503
+    assert len(backend.requests) == 1
 
 
 async def test_tokens_are_checked_and_end_the_stream(

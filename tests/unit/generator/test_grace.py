@@ -80,3 +80,14 @@ def test_the_clock_waits_for_a_first_viewer() -> None:
     grace.somebody(45)
     grace.nobody(60)
     assert grace.expired(90)
+
+
+def test_a_short_return_starts_the_clock_again() -> None:
+    """Who comes back and leaves between two polls was there: the period counts from the last leaving."""
+    grace = Grace(6, now=0)
+    grace.left(0)
+    grace.nobody(0)
+    grace.left(5.4)
+    grace.nobody(5.4)
+    assert not grace.expired(7)
+    assert grace.expired(11.4)

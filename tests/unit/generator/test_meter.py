@@ -67,6 +67,16 @@ def test_events_say_no_more_than_what_is_stored() -> None:
     assert read(meter, 1).percent == 96.5
 
 
+def test_only_complete_says_100() -> None:
+    """While the end is being stored, a save of the running plan does not say that it is whole."""
+    draft, meter = Draft(4), Meter(4, started_at=0)
+    meter.count(draft.feed(PLAN), len(PLAN), 1)
+    meter.finish()
+    assert meter.read(1, ended=True, complete=True)["percent"] == 100
+    assert meter.read(1, stored=True)["percent"] == 99
+    assert read(meter, 1, ended=True).percent == 99
+
+
 def test_ended_progress_has_no_phase() -> None:
     """The phase is live only."""
     meter = Meter(4, started_at=0)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from common.contracts.internal import SyncRequest
 from common.problems import ApiError
-from plan_api.endpoints.guard import idempotency_key, parse_uuid
+from plan_api.endpoints.guard import idempotency_key
 
 USER = UUID(int=7)
 BODY = SyncRequest(preference_id=UUID(int=1))
@@ -16,20 +16,6 @@ BODY = SyncRequest(preference_id=UUID(int=1))
 def _request(key: str | None, path: str = "/service/generate") -> Request:
     headers = [] if key is None else [(b"idempotency-key", key.encode("latin-1"))]
     return Request({"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""})
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "x", "{00000000-0000-0000-0000-000000000001}", "00000000000000000000000000000001", "urn:uuid:" + str(USER)],
-)
-def test_only_the_usual_form_is_a_uuid(text: str) -> None:
-    """Other spellings of the same id would be other keys elsewhere."""
-    assert parse_uuid(text) is None
-
-
-def test_a_uuid_in_capitals_is_one() -> None:
-    """RFC 9562: input is case-insensitive."""
-    assert parse_uuid("ABCDEF00-0000-4000-8000-000000000000") == UUID("abcdef00-0000-4000-8000-000000000000")
 
 
 def test_no_key_is_no_key() -> None:

@@ -21,14 +21,14 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _load(monkeypatch)
     assert (settings.port, settings.quota_plans_per_month, settings.max_running_plans_per_user) == (8081, 30, 20)
     assert (settings.queue_timeout_seconds, settings.streaming_timeout) == (120, 300_000)
-    assert settings.synchronous_seconds == 330
+    assert settings.synchronous_seconds == 335
 
 
 def test_generators_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Base URLs, without trailing slashes."""
     settings = _load(monkeypatch, GENERATOR_URLS="http://a:1/, http://b:2", STREAMING_TIMEOUT="1000")
     assert settings.generator_urls == ("http://a:1", "http://b:2")
-    assert settings.synchronous_seconds == 31
+    assert settings.synchronous_seconds == 36
 
 
 @pytest.mark.parametrize(("name", "value"), [("GENERATOR_URLS", ","), ("QUOTA_PLANS_PER_MONTH", "-1")])

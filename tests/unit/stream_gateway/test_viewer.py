@@ -1,6 +1,7 @@
 """The bounded buffer of a viewer, and the channel that fills it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,11 @@ import orjson
 import pytest
 
 from common import sse
+from common.contracts.events import Progress
+from common.contracts.internal import PlanView
 from stream_gateway.channel import HELD_EVENTS, Channel
 from stream_gateway.cursor import Cursor
+from stream_gateway.plan_event import PlanEvent, event_of_view
 from stream_gateway.splice import Ended, Live, Torn
 from stream_gateway.viewer import BufferLimits, Viewer
 
@@ -163,6 +167,49 @@ async def test_a_waiting_viewer_hears_where_it_stands_when_we_know(asked: Asked)
     assert (fits.take(), _names(behind.take())) == (b"", ["snapshot 1.4"])
     channel.receive(_append(5, "5"))
     assert _names(fits.take()) == _names(behind.take()) == ["progress 1.5"]
+
+
+def _row(attempt: int, seq: int, text: str | None) -> PlanEvent | None:
+    return event_of_view(
+        PlanView(
+            plan_id=PLAN_ID,
+            user_id=PLAN_ID,
+            status="generating",
+            attempt=attempt,
+            seq=seq,
+            plan=None if text is None else {"monthly_summary": text},
+            progress=Progress.queued(4),
+            updated_at=datetime.now(UTC),
+        )
+    )
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["a newcomer's channel", "a channel of the attempt before"])
+async def test_a_row_that_is_only_claimed_is_no_state(asked: Asked, begun: bool) -> None:
+    """The claim wrote (2, 0) over what attempt 1 had; the owner keeps less, and its operations stand on that."""
+    channel = Channel(PLAN_ID, asked, lambda: 0.0)
+    if begun:
+        channel.receive(_snapshot(7, "kept and dropped"))
+    viewer = _join(channel)
+    viewer.take()
+    claimed = _row(2, 0, "kept and dropped")
+    if claimed is not None:
+        channel.take(claimed)
+    channel.receive(_snapshot(0, "kept", attempt=2))
+    channel.receive(_append(1, " and new", attempt=2))
+    assert channel.position == Live(Cursor(2, 1))
+    assert _plan(channel.snapshot() or b"") == "kept and new"
+    newcomer = _join(channel)
+    assert _plan(newcomer.take()) == "kept and new"
+
+
+def test_other_rows_of_running_plans_are_states() -> None:
+    """The first attempt's opening, which has nothing before it, and every row that the owner has saved."""
+    for at in ((1, 0), (1, 5), (2, 1)):
+        event = _row(*at, "text")
+        assert event is not None
+        assert event.arrival.at == at
+    assert _row(0, 0, None) is None
 
 
 async def test_only_known_events_of_this_plan_count(channel: Channel, asked: Asked) -> None:

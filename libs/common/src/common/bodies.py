@@ -1,5 +1,6 @@
 """Read a JSON request body: bounded, typed, and refused with a stable code."""
 
+import asyncio
 from typing import TypeVar
 
 import orjson
@@ -14,13 +15,16 @@ from common.problems import ApiError, invalid_input
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_BODY_BYTES = 64 * 1024
+# For the whole body, which is small: a client that sends none must not hold a handler.
+BODY_SECONDS = 10.0
 
 
-async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+async def read_body(request: Request, limit: int = MAX_BODY_BYTES, seconds: float = BODY_SECONDS) -> bytes:
     """The whole body.
 
     Raises:
-        ApiError: payload_too_large, before more than `limit` bytes are held.
+        ApiError: payload_too_large, before more than `limit` bytes are held; invalid_input, when the client goes away
+            or has not sent all of it in `seconds`.
     """
     too_large = ApiError(ErrorCode.PAYLOAD_TOO_LARGE, f"The body may hold at most {limit} bytes.")
     declared = request.headers.get("content-length", "0")
@@ -29,11 +33,15 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as error:
+        detail = f"The body was not complete after {seconds:g} seconds."
+        raise ApiError(ErrorCode.INVALID_INPUT, detail) from error
     except ClientDisconnect as error:
         raise ApiError(ErrorCode.INVALID_INPUT, "The connection closed before the body was complete.") from error
     return b"".join(parts)

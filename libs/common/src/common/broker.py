@@ -21,10 +21,15 @@ _log = structlog.get_logger(__name__)
 # What a caller may take for "NATS is not there now".
 UNAVAILABLE: tuple[type[Exception], ...] = (nats.errors.Error, JetStreamError, TimeoutError, OSError)
 
+# It asserts when it refused to connect at all.
+_CLOSE_FAILED: tuple[type[Exception], ...] = (*UNAVAILABLE, AssertionError)
+
 # More than nats-py's own 1-second flush; a job or an outcome that takes longer is sent again by its owner.
 PUBLISH_SECONDS = 2.0
 DUPLICATE_WINDOW_SECONDS = 120
 MEBIBYTE = 1024 * 1024
+# nats-py tries again by itself while nobody answers; this is for what it does not expect.
+CONNECT_PAUSE_SECONDS = 5.0
 
 JOBS = StreamConfig(
     name=subjects.JOBS_STREAM,
@@ -107,7 +112,7 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
     async def disconnected() -> None:
         _log.warning("nats.disconnected")
 
-    async def connect() -> None:
+    async def connect_once() -> None:
         await client.connect(
             url.get_secret_value().split(","),
             name=name,
@@ -120,6 +125,16 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
             disconnected_cb=disconnected,
             reconnected_cb=connected_again,
         )
+
+    async def connect() -> None:
+        while True:
+            try:
+                await connect_once()
+            except Exception as error:  # noqa: BLE001 - nobody awaits this task: it says so and tries again
+                _log.error("nats.connect_failed", error=repr(error))
+                await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+            else:
+                break
         broker.connection_stands()
 
     task = asyncio.create_task(connect(), name="nats-connect")
@@ -138,5 +153,5 @@ async def _close(client: Client) -> None:
             if client.is_connected:
                 await client.flush()
             await client.close()
-    except UNAVAILABLE as error:
+    except _CLOSE_FAILED as error:
         _log.warning("nats.close_failed", error=repr(error))

@@ -13,10 +13,14 @@ from pydantic import ValidationError
 
 from common import logs
 from common.migrations import MigrationError, migrate
-from common.postgres import UNAVAILABLE
 from common.settings import ServiceSettings
 
-_MIGRATION_FAILURES: tuple[type[Exception], ...] = (MigrationError, asyncpg.PostgresError, *UNAVAILABLE)
+_MIGRATION_FAILURES: tuple[type[Exception], ...] = (
+    MigrationError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
 
 
 def run(

@@ -16,7 +16,7 @@ def apply(document: Any, ops: Iterable[Op]) -> Any:
     Folding starts from None (RFC 6902 semantics for `add` and `replace`, and our `append`).
 
     Raises:
-        FoldError: a path does not exist, or `append` meets what is not a string.
+        FoldError: a path does not exist, or `append` is not of text to text.
     """
     for op in ops:
         document = _apply_one(document, op)
@@ -25,9 +25,9 @@ def apply(document: Any, ops: Iterable[Op]) -> Any:
 
 def _apply_one(document: Any, op: Op) -> Any:
     kind, path, value = op["op"], op["path"], op["value"]
-    if path == "":
-        return document + value if kind == "append" else value
     try:
+        if path == "":
+            return _appended(document, value) if kind == "append" else value
         _, *parents, last = path.split("/")
         target = document
         for token in parents:
@@ -41,6 +41,13 @@ def _apply_one(document: Any, op: Op) -> Any:
     return document
 
 
+def _appended(held: Any, more: Any) -> str:
+    # `+` would also extend a list.
+    if not (isinstance(held, str) and isinstance(more, str)):
+        raise TypeError("append is of text to text")
+    return held + more
+
+
 def _apply_to_list(target: list[Any], kind: str, token: str, value: Any) -> None:
     index = len(target) if token == "-" else int(token)
     if kind == "add":
@@ -48,7 +55,7 @@ def _apply_to_list(target: list[Any], kind: str, token: str, value: Any) -> None
             raise IndexError(index)
         target.insert(index, value)
     elif kind == "append":
-        target[index] += value
+        target[index] = _appended(target[index], value)
     elif kind == "replace":
         target[index] = value
     else:
@@ -59,7 +66,7 @@ def _apply_to_dict(target: dict[str, Any], kind: str, key: str, value: Any) -> N
     if kind == "add":
         target[key] = value
     elif kind == "append":
-        target[key] += value
+        target[key] = _appended(target[key], value)
     elif kind == "replace":
         if key not in target:
             raise KeyError(key)

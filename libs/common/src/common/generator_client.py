@@ -10,7 +10,7 @@ import httpx
 import orjson
 from pydantic import SecretStr, ValidationError
 
-from common.contracts.errors import ErrorCode
+from common.contracts.errors import ErrorCode, Problem
 from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import GenerateJob
 from common.problems import ApiError
@@ -18,6 +18,7 @@ from common.problems import ApiError
 QUERY_SECONDS = 3.0
 # A generator that is gone must not hold a call that may take minutes.
 CONNECT_SECONDS = 2.0
+_TIMED_OUT = httpx.codes.GATEWAY_TIMEOUT
 
 
 class GeneratorUnavailableError(Exception):
@@ -88,12 +89,16 @@ class GeneratorClient:
 
         Raises:
             GeneratorUnavailableError: nobody answered in `timeout` seconds.
+            ApiError: upstream_timeout, when the generator says that the plan was not finished in its time.
         """
         try:
             async with asyncio.timeout(timeout):
-                return _view(await self._send("POST", "/internal/generate", job.to_json(), timeout=timeout))
+                response = await self._send("POST", "/internal/generate", job.to_json(), timeout=timeout)
         except TimeoutError as error:
             raise GeneratorUnavailableError("the synchronous call took too long") from error
+        if response.status_code == _TIMED_OUT:
+            raise _timed_out(response)
+        return _view(response)
 
     async def _send(self, method: str, path: str, content: bytes | None = None, *, timeout: float) -> httpx.Response:
         start = next(self._turn)
@@ -107,7 +112,8 @@ class GeneratorClient:
             except httpx.HTTPError as error:
                 failure = error
                 continue
-            if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            # 504 is an answer: another address would take as long again.
+            if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR or response.status_code == _TIMED_OUT:
                 return response
             failure = GeneratorUnavailableError(f"HTTP {response.status_code}")
         raise GeneratorUnavailableError(f"{method} {path}: {failure!r}") from failure
@@ -124,6 +130,14 @@ def _view(response: httpx.Response) -> PlanView:
         return PlanView.model_validate_json(_success(response).content)
     except ValidationError as error:
         raise GeneratorUnavailableError("the view of a plan was malformed") from error
+
+
+def _timed_out(response: httpx.Response) -> ApiError | GeneratorUnavailableError:
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return GeneratorUnavailableError("HTTP 504, and not from a generator")
+    return ApiError(problem.code, problem.detail)
 
 
 def generators_unavailable() -> ApiError:

@@ -19,7 +19,7 @@ _LOCK = 0x706C616E
 
 
 class MigrationError(RuntimeError):
-    """A file that has been applied was changed or is gone."""
+    """The history of a schema does not match the files: one that has been applied was changed or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,11 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", schema: str, 
 
 
 def _check_history(done: dict[int, asyncpg.Record], wanted: list[Migration]) -> None:
+    # What is newer than every file was applied by a newer release: this one may still run.
+    newest = max((migration.version for migration in wanted), default=0)
+    gone = done.keys() - {migration.version for migration in wanted}
+    if missing := sorted(version for version in gone if version < newest):
+        raise MigrationError(f"{done[missing[0]]['name']} has been applied, and its file is gone; put it back")
     for migration in wanted:
         row = done.get(migration.version)
         if row is not None and row["checksum"] != migration.checksum:

@@ -54,10 +54,17 @@ def terminal(plan_id: UUID, attempt: int, seq: int, end: End, usage: Usage | Non
 
 
 def of_view(view: PlanView) -> bytes | None:
-    """A stored row as the event it stands for; None while no generator has claimed the plan, or when it is erased."""
+    """A stored row as the event it stands for.
+
+    None while no generator has claimed the plan, when it is erased, and when it is only claimed: a takeover writes
+    (attempt + 1, 0) over the document of the attempt before, of which the opening snapshot may keep less. The next
+    event of that attempt, or a row with seq 1, says more.
+    """
     progress = view.progress.model_dump(by_alias=True)
     if view.status == "generating":
-        return snapshot(str(view.plan_id), view.attempt, view.seq, view.plan, progress) if view.attempt else None
+        if view.attempt == 0 or (view.attempt > 1 and view.seq == 0):
+            return None
+        return snapshot(str(view.plan_id), view.attempt, view.seq, view.plan, progress)
     assert view.ended_as is not None, "a terminal row says how it ended"
     if view.ended_as == "complete" and view.plan is None:
         return None

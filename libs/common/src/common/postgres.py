@@ -1,28 +1,46 @@
-"""A pool of connections with the limits that asyncpg leaves open."""
+"""The one way to Postgres: a pool with the deadlines that asyncpg leaves open, and one error for "it is not there"."""
 
 from asyncio import timeout
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 from asyncpg.connect_utils import SessionAttribute
+from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 COMMAND_SECONDS = 10
 CONNECT_SECONDS = 5
+# asyncpg's own acquire waits for ever for a free connection.
+ACQUIRE_SECONDS = 5.0
 
-# What a caller may take for "Postgres is not there now": refused, reset, restarting, out of connections, too slow.
-UNAVAILABLE: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+
+
+class DatabaseUnavailableError(Exception):
+    """Postgres is not there now: refused, reset, restarting, out of connections, too slow."""
+
+
+# In the form of `common.broker.UNAVAILABLE`.
+UNAVAILABLE: tuple[type[Exception], ...] = (DatabaseUnavailableError,)
+
+_OUTAGES: tuple[type[Exception], ...] = (
+    OSError,  # TimeoutError is one
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TargetServerAttributeNotMatched,  # only a standby answers
 )
+
+
+def _is_closed(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken a closed one back
+        return True
 
 
 def _dumps(value: Any) -> str:
@@ -33,8 +51,73 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec("jsonb", encoder=_dumps, decoder=orjson.loads, schema="pg_catalog")
 
 
+class Database:
+    """Postgres as repositories and use cases see it. Open with `open_database`.
+
+    Every method raises DatabaseUnavailableError when Postgres is away or no connection was free in time.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_seconds: float = ACQUIRE_SECONDS) -> None:
+        self._pool = pool
+        self._acquire_seconds = acquire_seconds
+        self.reachable = True
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction: for single statements, and for nothing but statements.
+
+        Raises:
+            DatabaseUnavailableError: see the class.
+        """
+        try:
+            async with self._pool.acquire(timeout=self._acquire_seconds) as connection:
+                self.reachable = True
+                try:
+                    yield connection
+                except asyncpg.InterfaceError as error:
+                    # Otherwise a mistake of ours, such as a missing argument, which must not look like an outage.
+                    if _is_closed(connection):
+                        raise ConnectionResetError(str(error)) from error
+                    raise
+        except _OUTAGES as error:
+            self.reachable = False
+            raise DatabaseUnavailableError(repr(error)) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction (read committed): committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailableError: see the class.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """All rows of one statement."""
+        async with self.connection() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """The first row of one statement, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: object) -> Any:
+        """The first value of the first row of one statement, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def execute(self, query: str, *arguments: object) -> None:
+        """One statement whose answer does not matter."""
+        async with self.connection() as connection:
+            await connection.execute(query, *arguments)
+
+
 @asynccontextmanager
-async def open_pool(url: SecretStr, name: str, *, size: int = 10) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+async def open_database(
+    url: SecretStr, name: str, *, size: int = 10, acquire_seconds: float = ACQUIRE_SECONDS
+) -> AsyncIterator[Database]:
     """A pool that opens its connections when they are needed, so that a service starts while Postgres is away."""
     pool = asyncpg.create_pool(
         url.get_secret_value(),
@@ -49,7 +132,7 @@ async def open_pool(url: SecretStr, name: str, *, size: int = 10) -> AsyncIterat
     )
     await pool
     try:
-        yield pool
+        yield Database(pool, acquire_seconds)
     finally:
         try:
             async with timeout(CONNECT_SECONDS):

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.contracts.errors import ErrorCode
+from common.problems import ApiError, problem_response
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +49,33 @@ class Draining:
     async def wait(self) -> None:
         """Return once the drain has begun."""
         await self._event.wait()
+
+
+class LastWord:
+    """ASGI middleware: a request that is cut off because the shutdown's time is over gets a problem document.
+
+    uvicorn cancels what is still open then, and would answer 500 without a body of ours.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; answer only a cancelled request that has had no answer."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if started or scope["type"] != "http":
+                raise
+            error = ApiError(ErrorCode.UNAVAILABLE, "This server is going away. Try again.", retry_after=1)
+            await problem_response(error)(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
@@ -85,7 +115,7 @@ async def serve(app: ASGIApp, host: str, port: int, draining: Draining, shutdown
     """
     listener = listen(host, port)
     config = uvicorn.Config(
-        app,
+        LastWord(app),
         http="httptools",
         ws="none",
         lifespan="on",

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from common.broker import open_broker
 from common.contracts.errors import ErrorCode
 from common.health import health_routes
-from common.postgres import UNAVAILABLE, open_pool
+from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.server import Draining
 from common.tasks import background
@@ -72,14 +72,14 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         owner = uuid4()
         async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(open_pool(settings.database_url, "generator"))
+            database = await stack.enter_async_context(open_database(settings.database_url, "generator"))
             broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator"))
             config = openrouter_config(settings)
             openrouter = OpenRouterService(await stack.enter_async_context(new_session(config)), config)
-            saves = SaveRepository(pool, owner)
-            plans = PlanRepository(pool, owner)
+            saves = SaveRepository(database, owner)
+            plans = PlanRepository(database, owner)
             publisher = Publisher(broker)
-            recorder = UsageRecorder(CallRepository(pool), openrouter)
+            recorder = UsageRecorder(CallRepository(database), openrouter)
             runs = Runs(settings.generator_concurrency)
             saver = Saver(saves, runs)
             pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
@@ -89,7 +89,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
                 Parts(
                     settings=settings,
                     plans=plans,
-                    views=ViewRepository(pool),
+                    views=ViewRepository(database),
                     saves=saves,
                     openrouter=openrouter,
                     recorder=recorder,
@@ -118,7 +118,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
                 await stack.enter_async_context(background(name, loop))
             app.router.routes[:0] = Endpoints(service, settings).routes()
             app.router.routes[:0] = health_routes(
-                draining, {"postgres": lambda: not pool.is_closing(), "nats": lambda: broker.connected}
+                draining, {"postgres": lambda: database.reachable, "nats": lambda: broker.connected}
             )
             await stack.enter_async_context(background("drain", partial(_close_at_drain, intake, draining)))
             yield

@@ -13,6 +13,7 @@ from common.contracts.base import Request as RequestModel
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import GenerateJob
+from common.ids import parse_uuid
 from common.problems import ApiError
 from common.service_auth import accepted_tokens, require_service
 from generator.service import GenerationService
@@ -81,10 +82,10 @@ class Endpoints:
 
 
 def _plan_id(request: Request) -> UUID:
-    try:
-        return UUID(request.path_params["plan_id"])
-    except ValueError:
-        raise ApiError(ErrorCode.NOT_FOUND, "There is no such plan.") from None
+    plan_id = parse_uuid(request.path_params["plan_id"])
+    if plan_id is None:
+        raise ApiError(ErrorCode.NOT_FOUND, "There is no such plan.")
+    return plan_id
 
 
 def _found(view: PlanView | None) -> Response:

@@ -25,8 +25,9 @@ class Grace:
         return self._seconds < 0
 
     def left(self, now: float) -> None:
-        """A gateway says that its last viewer has gone: ask the others at once."""
+        """A gateway says that its last viewer has gone, so somebody was there until now: ask the others at once."""
         self._had_viewers = True
+        self._absent_since = None
         if not self._off:
             self._next_poll = now
 

@@ -15,4 +15,5 @@ async def _serve(settings: ServiceSettings) -> None:
 
 def main() -> int:
     """The command line; the return value is the exit code."""
-    return run("generator", _serve, Settings, "Writes plans: takes jobs, streams from OpenRouter, publishes progress, stores the result.")
+    about = "generator: takes jobs, streams from OpenRouter, publishes progress, stores the plan"
+    return run("generator", _serve, Settings, about)

@@ -89,15 +89,15 @@ class Meter:
             complete: it has ended well.
         """
         share = (self.weeks_completed + self._share) / self.weeks_total * 100
-        # 100 is said by `complete` alone.
-        self._percent = 100.0 if complete else max(self._percent, min(share, 99.0))
+        self._percent = max(self._percent, min(share, 99.0))
         writing = now - self._first_at if self._first_at is not None else 0.0
         speed = self.chars / CHARS_PER_TOKEN / writing if writing > 0.2 else 0.0
         return {
             "phase": None if ended else self.phase,
             "weeksCompleted": self.weeks_completed,
             "weeksTotal": self.weeks_total,
-            "percent": round(self._percent if stored or ended else self._stored, 1),
+            # 100 is said by `complete` alone: not by a save while that is still being stored.
+            "percent": 100.0 if complete else round(self._percent if stored or ended else self._stored, 1),
             "chars": self.chars,
             "tokensPerSecond": round(speed, 1),
             "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),

@@ -11,11 +11,10 @@ import asyncpg
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common.postgres import UNAVAILABLE, open_pool
+from common.postgres import UNAVAILABLE, open_database
 from plan_api import quota
 from plan_api.quota import Policy
 from plan_api.repository import accounts
-from plan_api.repository.database import Database
 from plan_api.responses import QuotaView
 from plan_api.service import Quota
 from plan_api.settings import PlansPerMonth
@@ -50,8 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _act(settings: AdminSettings, parsed: argparse.Namespace) -> QuotaView:
     policy = Policy(settings.quota_plans_per_month, 0)
-    async with open_pool(settings.database_url, "planstream-admin", size=1) as pool:
-        database = Database(pool)
+    async with open_database(settings.database_url, "planstream-admin", size=1) as database:
         if parsed.action == "set":
             period = quota.period_of(datetime.now(UTC))
             async with database.connection() as connection:

@@ -9,13 +9,13 @@ import structlog
 from common.broker import Broker
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import Mode, OnDisconnect
+from common.postgres import Connection, Database
 from common.problems import ApiError
 from plan_api import quota
 from plan_api.outbox import Outbox
 from plan_api.quota import Account, Policy
 from plan_api.reconcile import NEWS_SECONDS, Reconciler
 from plan_api.repository import accounts, generations, idempotency, outbox, preferences
-from plan_api.repository.database import Connection, Database
 from plan_api.repository.generations import GenerationRow, NewGeneration
 from plan_api.repository.idempotency import IdempotencyKey
 from plan_api.repository.outbox import OutboxRow

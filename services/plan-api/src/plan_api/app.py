@@ -13,7 +13,7 @@ from common.broker import Broker, open_broker
 from common.contracts.errors import ErrorCode
 from common.generator_client import GeneratorClient, open_service_client
 from common.health import health_routes
-from common.postgres import UNAVAILABLE, open_pool
+from common.postgres import UNAVAILABLE, Database, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.server import Draining
 from common.service_auth import accepted_tokens
@@ -26,7 +26,6 @@ from plan_api.outcomes import Outcomes
 from plan_api.plans import Plans
 from plan_api.quota import Policy
 from plan_api.reconcile import Reconciler
-from plan_api.repository.database import Database
 from plan_api.service import Inputs, Quota
 from plan_api.services import Services
 from plan_api.settings import Settings
@@ -75,7 +74,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack, dependencies: _Dependencies) -> Services:
-    database = Database(await stack.enter_async_context(open_pool(settings.database_url, "plan-api")))
+    database = await stack.enter_async_context(open_database(settings.database_url, "plan-api"))
     broker = await stack.enter_async_context(open_broker(settings.nats_url, "plan-api"))
     client = await stack.enter_async_context(open_service_client(settings.service_token))
     generator = GeneratorClient(client, settings.generator_urls)

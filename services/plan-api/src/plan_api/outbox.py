@@ -9,8 +9,8 @@ from common import broker as nats_broker
 from common.broker import JOBS, PUBLISH_SECONDS, Broker
 from common.contracts import subjects
 from common.postgres import UNAVAILABLE as POSTGRES_UNAVAILABLE
+from common.postgres import Database
 from plan_api.repository import outbox
-from plan_api.repository.database import Database
 from plan_api.repository.outbox import OutboxRow
 
 _log = structlog.get_logger(__name__)

@@ -9,10 +9,10 @@ from common.contracts.errors import ErrorCode, PlanError
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient, GeneratorUnavailableError, generators_unavailable
+from common.postgres import Database
 from common.problems import ApiError
 from plan_api import cursor
 from plan_api.repository import generations, outbox
-from plan_api.repository.database import Database
 from plan_api.repository.generations import GenerationRow
 from plan_api.responses import PlanDetail, PlanPage, PlanSummary
 from plan_api.settlement import Settlement

@@ -11,8 +11,8 @@ import structlog
 
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient, GeneratorUnavailableError
+from common.postgres import Database
 from plan_api.repository import generations, idempotency, outbox, reservations
-from plan_api.repository.database import Database
 from plan_api.repository.reservations import Unsettled
 from plan_api.settlement import Settlement
 from plan_api.verdict import GiveUp, Patience, Republish, Settle, Wait, decide

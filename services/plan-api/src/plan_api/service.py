@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import PlanInputs, Preferences, coming_monday
+from common.postgres import Database
 from common.problems import ApiError
 from plan_api import quota
 from plan_api.quota import Policy
 from plan_api.repository import accounts, idempotency, preferences
-from plan_api.repository.database import Database
 from plan_api.repository.idempotency import IdempotencyKey
 from plan_api.responses import PreferenceCreated, QuotaView, StoredInputs
 

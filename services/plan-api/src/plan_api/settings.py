@@ -7,8 +7,8 @@ from pydantic_settings import NoDecode
 
 from common.settings import ServiceSettings, split_urls
 
-# Beyond the generator's own deadline: its last save, and the way back.
-_SYNCHRONOUS_MARGIN_SECONDS = 30.0
+# More than the half minute that the generator adds itself, so that its own word arrives; less than the gateway's.
+_SYNCHRONOUS_MARGIN_SECONDS = 35.0
 
 PlansPerMonth = Annotated[int, Field(ge=0, description="plans a user may have written in a month (UTC); 0 = no limit")]
 

@@ -4,8 +4,8 @@ import structlog
 
 from common.contracts.internal import PlanView
 from common.contracts.messages import Outcome
+from common.postgres import Database
 from plan_api.repository import reservations
-from plan_api.repository.database import Database
 from plan_api.verdict import outcome_of
 
 _log = structlog.get_logger(__name__)

@@ -70,7 +70,5 @@ def _left(deadline: float) -> float:
 def _result(view: PlanView) -> GenerationResult:
     if view.status == "completed" and isinstance(view.plan, dict):
         return GenerationResult(plan_id=view.plan_id, status=view.status, plan=view.plan, usage=view.usage)
-    if view.ended_as == "cancelled":
-        raise ApiError(ErrorCode.CLIENT_DISCONNECTED, "The plan was cancelled while it was being written.")
-    code = view.code or ErrorCode.INTERNAL
+    code = ErrorCode.CANCELLED if view.ended_as == "cancelled" else view.code or ErrorCode.INTERNAL
     raise ApiError(code, failure_message(code))

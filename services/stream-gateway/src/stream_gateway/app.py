@@ -13,7 +13,7 @@ from starlette.routing import Route
 from common.broker import Broker, open_broker
 from common.generator_client import GeneratorClient, open_service_client
 from common.health import health_routes
-from common.postgres import open_pool
+from common.postgres import Database, open_database
 from common.problems import EXCEPTION_HANDLERS
 from common.server import Draining
 from common.settings import split_urls
@@ -37,7 +37,7 @@ from stream_gateway.status import StatusReader
 from stream_gateway.stream_response import StreamLimits
 from stream_gateway.watchdog import Watchdog
 
-# Beyond what plan-api itself waits for the synchronous call, which is half a minute more than STREAMING_TIMEOUT.
+# Beyond what plan-api itself waits for the synchronous call, which is 35 seconds more than STREAMING_TIMEOUT.
 SYNCHRONOUS_MARGIN_SECONDS = 40
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,8 +48,7 @@ class Gateway:
     """What is open while the service runs."""
 
     broker: Broker
-    journal: Journal
-    hub: Hub
+    database: Database
     endpoints: Endpoints
     proxy: Proxy
 
@@ -58,10 +57,10 @@ class Gateway:
 async def open_gateway(settings: Settings, draining: Draining) -> AsyncIterator[Gateway]:
     """Open everything; closed in the reverse order."""
     async with AsyncExitStack() as opened:
-        pool = await opened.enter_async_context(open_pool(settings.database_url, "stream-gateway", size=5))
+        database = await opened.enter_async_context(open_database(settings.database_url, "stream-gateway", size=5))
         broker = await opened.enter_async_context(open_broker(settings.nats_url, "stream-gateway"))
         client = await opened.enter_async_context(open_service_client(settings.service_token))
-        repository = Repository(pool)
+        repository = Repository(database)
         journal = Journal(repository)
         opened.push_async_callback(journal.close)
         await opened.enter_async_context(background("journal", journal.run))
@@ -72,6 +71,9 @@ async def open_gateway(settings: Settings, draining: Draining) -> AsyncIterator[
         hub = Hub(Line(broker, generators, tasks, lag))
         await opened.enter_async_context(background("watchdog", Watchdog(hub, broker, generators).run))
         await opened.enter_async_context(close_streams_on(draining, hub))
+        canceller = Canceller(broker, generators, hub, journal, tasks)
+        # The first to close: what it waits for needs all of the others.
+        opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
         plan_api = PlanApi(client, settings.plan_api_url)
         ownership = Ownership(repository, plan_api, journal)
         ways = authenticator(settings)
@@ -81,11 +83,12 @@ async def open_gateway(settings: Settings, draining: Draining) -> AsyncIterator[
             plan_api=plan_api,
             ownership=ownership,
             sessions=Sessions(hub, journal, limits, settings.max_streams_per_user, draining),
-            canceller=Canceller(broker, generators, hub, journal, tasks),
+            canceller=canceller,
             statuses=StatusReader(broker, generators, ownership),
         )
-        proxy = Proxy(plan_api, ways, settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS)
-        yield Gateway(broker, journal, hub, endpoints, proxy)
+        forgetters = (ownership.forget, hub.forget)
+        proxy = Proxy(plan_api, ways, settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS, forgetters)
+        yield Gateway(broker, database, endpoints, proxy)
 
 
 def create_app(settings: Settings, draining: Draining) -> Starlette:
@@ -107,7 +110,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
 
     checks = {
         "nats": lambda: opened[0].broker.connected,
-        "postgres": lambda: opened[0].journal.available,
+        "postgres": lambda: opened[0].database.reachable,
     }
     streaming = "/api/streaming"
     routes = [

@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import Request
 
 from common.contracts.errors import ErrorCode
+from common.ids import parse_uuid
 from common.problems import ApiError
 from stream_gateway.settings import Settings
 
@@ -105,17 +106,6 @@ def identify(ways: Authenticator, request: Request, body: bytes = b"") -> Identi
         ApiError: unauthorized.
     """
     return ways.identify(request.headers, request.query_params, body)
-
-
-def parse_uuid(value: Any) -> UUID | None:
-    """A UUID in its canonical form of 36 characters, which `uuid.UUID` alone does not insist on."""
-    if not isinstance(value, str) or len(value) != 36:
-        return None
-    try:
-        found = UUID(value)
-    except ValueError:
-        return None
-    return found if str(found) == value.lower() else None
 
 
 def _user_in(body: bytes) -> Any:

@@ -18,7 +18,7 @@ from stream_gateway.hub import Hub
 from stream_gateway.journal import Journal
 from stream_gateway.owned_tasks import OwnedTasks
 from stream_gateway.plan_event import event_of_view
-from stream_gateway.repository import CancelRecord
+from stream_gateway.repository import CancelAnswered, CancelAsked
 
 _log = structlog.get_logger(__name__)
 
@@ -52,19 +52,23 @@ class Canceller:
         return task.result() if done and not task.cancelled() else None
 
     async def _cancel(self, plan_id: UUID, user_id: UUID) -> TerminalStatus | None:
-        asked = CancelRecord(uuid4(), plan_id, user_id, datetime.now(UTC))
+        asked = CancelAsked(uuid4(), plan_id, user_id, datetime.now(UTC))
         self._journal.put(asked)
         try:
             status = await self._ask_owner(plan_id) or await self._store(plan_id, user_id)
         finally:
             del self._running[plan_id]
-        now = datetime.now(UTC)
-        self._journal.put(
-            CancelRecord(
-                asked.id, plan_id, user_id, asked.requested_at, status or "unanswered", now if status else None
-            )
-        )
+        answered_at = datetime.now(UTC) if status else None
+        self._journal.put(CancelAnswered(asked.id, status or "unanswered", answered_at))
         return status
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what was promised with a 202, for as long as the drain allows."""
+        if not self._running:
+            return
+        _, lost = await asyncio.wait(set(self._running.values()), timeout=seconds)
+        if lost:
+            _log.error("cancel.lost", plans=[task.get_name() for task in lost])
 
     async def _ask_owner(self, plan_id: UUID) -> TerminalStatus | None:
         if not self._broker.connected:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from common.bodies import JsonModel, parse_model, read_body, require_json
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import IDEMPOTENCY_HEADER, AdmissionRequest, Admitted, StartRequest
+from common.contracts.messages import OnDisconnect
 from common.generator_client import GeneratorUnavailableError, generators_unavailable
 from common.problems import ApiError
 from stream_gateway.auth import Authenticator, Identity, identify
@@ -18,7 +19,7 @@ from stream_gateway.cancel import Canceller
 from stream_gateway.cursor import Cursor
 from stream_gateway.ownership import Ownership
 from stream_gateway.plan_api import PlanApi
-from stream_gateway.sessions import Session, Sessions
+from stream_gateway.sessions import Place, Session, Sessions
 from stream_gateway.status import StatusReader
 from stream_gateway.stream_response import HEADERS
 from stream_gateway.viewer import Mode
@@ -47,24 +48,39 @@ class Endpoints:
         start = parse_model(body, StartRequest)
         if start.user_id is not None and start.user_id != identity.user_id:
             raise ApiError(ErrorCode.FORBIDDEN, "userId must be your own.")
-        streaming = wants_stream(request.headers.get("accept", ""))
-        if streaming:
-            self.sessions.check(identity.user_id)
+        key = request.headers.get(IDEMPOTENCY_HEADER)
+        if not wants_stream(request.headers.get("accept", "")):
+            admitted = await self._admit(start, identity, key, "continue")
+            return admitted if isinstance(admitted, Response) else _accepted(admitted)
+        # All that may refuse is asked before the admission; after it nothing does.
+        place = self.sessions.take_place(identity.user_id)
+        try:
+            admitted = await self._admit(start, identity, key, "abort")
+            if not isinstance(admitted, Response):
+                return self._stream_of(place, admitted, identity)
+        except BaseException:
+            place.free()
+            raise
+        place.free()
+        return admitted
+
+    async def _admit(
+        self, start: StartRequest, identity: Identity, key: str | None, default: OnDisconnect
+    ) -> Admitted | Response:
         ask = AdmissionRequest(
             preference_id=start.preference_id,
             user_id=identity.user_id,
             on_disconnect=start.on_disconnect,
-            on_disconnect_default="abort" if streaming else "continue",
+            on_disconnect_default=default,
         )
-        admitted = await self.plan_api.start(ask, identity.user_id, request.headers.get(IDEMPOTENCY_HEADER))
-        if isinstance(admitted, Response):
-            return admitted
-        self.ownership.learn(admitted.plan_id, identity.user_id)
-        return self._stream_of(admitted, identity) if streaming else _accepted(admitted)
+        admitted = await self.plan_api.start(ask, identity.user_id, key)
+        if not isinstance(admitted, Response):
+            self.ownership.learn(admitted.plan_id, identity.user_id)
+        return admitted
 
-    def _stream_of(self, admitted: Admitted, identity: Identity) -> Response:
+    def _stream_of(self, place: Place, admitted: Admitted, identity: Identity) -> Response:
         """At once: what has just been accepted is queued."""
-        session = self.sessions.open(admitted.plan_id, identity)
+        session = self.sessions.open(place, admitted.plan_id, identity)
         phase = session.watch.channel.phase or "queued"
         return self.sessions.stream(session, admitted.status, phase if admitted.status == "generating" else None)
 
@@ -77,7 +93,8 @@ class Endpoints:
         last = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
         cursor = Cursor.parse(last)
         mode: Mode = "snapshots" if request.query_params.get("mode") == "snapshot" else "deltas"
-        session = self.sessions.open(plan_id, identity, cursor, mode)
+        place = self.sessions.take_place(identity.user_id)
+        session = self.sessions.open(place, plan_id, identity, cursor, mode)
         try:
             return await self._resume(session, cursor)
         except BaseException:

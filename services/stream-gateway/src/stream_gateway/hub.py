@@ -84,6 +84,10 @@ class Hub:
         if attachment is not None:
             attachment.channel.take(event)
 
+    def forget(self, plan_id: UUID) -> None:
+        """The plan was deleted: its end is no longer kept for late viewers."""
+        self._ended.pop(plan_id, None)
+
     def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Close every stream, spread over the window, so that the viewers do not all come back at once elsewhere."""
         loop = asyncio.get_running_loop()

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
 from common.postgres import UNAVAILABLE
-from stream_gateway.repository import Record, Repository
+from stream_gateway.repository import Record
 
 _log = structlog.get_logger(__name__)
 
@@ -17,13 +19,20 @@ RETRY_SECONDS = 2.0
 LAST_FLUSH_SECONDS = 2.0
 
 
+class Table(Protocol):
+    """Where the records go."""
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """Write a batch; raises one of `common.postgres.UNAVAILABLE` when Postgres is away."""
+
+
 class Journal:
     """A bounded queue; when it is full the oldest record goes and is counted."""
 
-    def __init__(self, repository: Repository, capacity: int = CAPACITY) -> None:
+    def __init__(self, table: Table, capacity: int = CAPACITY) -> None:
         self.dropped = 0
-        self.available = True
-        self._repository = repository
+        self._available = True
+        self._table = table
         self._queue: deque[Record] = deque(maxlen=capacity)
         self._filled = asyncio.Event()
 
@@ -47,9 +56,12 @@ class Journal:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             try:
-                await self._repository.write(batch)
-            except UNAVAILABLE as error:
+                await self._table.write(batch)
+            except BaseException as error:
+                # Also when it is cancelled: `close` writes it then. Writing a record twice changes nothing.
                 self._put_back(batch)
+                if not isinstance(error, UNAVAILABLE):
+                    raise
                 self._say(available=False, error=repr(error))
                 return False
         self._filled.clear()
@@ -62,8 +74,8 @@ class Journal:
         self._queue.extendleft(reversed(batch[max(0, len(batch) - room) :]))
 
     def _say(self, *, available: bool, error: str = "") -> None:
-        if available != self.available:
-            self.available = available
+        if available != self._available:
+            self._available = available
             event = "journal.writing_again" if available else "journal.postgres_away"
             _log.warning(event, waiting=len(self._queue), dropped=self.dropped, error=error)
 

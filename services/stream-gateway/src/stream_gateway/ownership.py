@@ -6,12 +6,12 @@ from collections import OrderedDict
 from uuid import UUID
 
 from common.contracts.errors import ErrorCode
-from common.postgres import UNAVAILABLE
+from common.ids import parse_uuid
+from common.postgres import DatabaseUnavailableError
 from common.problems import ApiError
-from stream_gateway.auth import parse_uuid
 from stream_gateway.journal import Journal
 from stream_gateway.plan_api import PlanApi
-from stream_gateway.repository import PlanSeen, Repository
+from stream_gateway.repository import PlanErased, PlanSeen, Repository
 
 REMEMBERED = 20_000
 TABLE_SECONDS = 0.5
@@ -71,6 +71,11 @@ class Ownership:
         self.learn(plan_id, user_id)
         return generation.weeks
 
+    def forget(self, plan_id: UUID) -> None:
+        """The plan was deleted: nothing of it stays here."""
+        self._owners.pop(plan_id, None)
+        self._journal.put(PlanErased(plan_id))
+
     def _remember(self, plan_id: UUID, user_id: UUID) -> None:
         self._owners[plan_id] = user_id
         self._owners.move_to_end(plan_id)
@@ -83,6 +88,6 @@ class Ownership:
         try:
             async with asyncio.timeout(TABLE_SECONDS):
                 return await self._repository.owner_of(plan_id)
-        except UNAVAILABLE:
+        except (TimeoutError, DatabaseUnavailableError):
             self._table_rests_until = time.monotonic() + TABLE_REST_SECONDS
             return None

@@ -99,7 +99,7 @@ def _is_count(value: Any) -> TypeGuard[int]:
 
 
 def event_of_view(view: PlanView) -> PlanEvent | None:
-    """A stored row as the event it stands for; None while no generator has claimed the plan, or when it is erased."""
+    """A stored row as the event it stands for; None when it stands for none (see `payloads.of_view`)."""
     raw = payloads.of_view(view)
     return None if raw is None else read_event(raw, str(view.plan_id))
 

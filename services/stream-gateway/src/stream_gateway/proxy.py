@@ -5,16 +5,19 @@ the user is.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
+from uuid import UUID
 
+from httpx import codes
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common.bodies import read_body
 from common.contracts.errors import ErrorCode
+from common.ids import parse_uuid
 from common.problems import ApiError
 from stream_gateway.auth import Authenticator, identify
 from stream_gateway.plan_api import ANSWER_SECONDS, PlanApi, relay
@@ -23,6 +26,7 @@ METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT_ON: Final = ("content-type", "accept", "idempotency-key")
 _SYNCHRONOUS: Final = "/api/plan/generate"
 # No percent sign, no dot segment, no empty segment: there is nothing left that two servers could read differently.
+_PLAN: Final = "/api/plan/plans/"
 _PATH: Final = re.compile(rb"/api/plan(?:/[A-Za-z0-9_-]+)+", re.ASCII)
 
 
@@ -42,13 +46,21 @@ def target_headers(headers: Mapping[str, str], names: Iterable[str] = _SENT_ON) 
     return {name: headers[name] for name in names if name in headers}
 
 
+def deleted_plan(method: str, path: str, status: int) -> UUID | None:
+    """The plan that plan-api has just deleted, if that is what it did. Pure."""
+    if method != "DELETE" or status != codes.NO_CONTENT or not path.startswith(_PLAN):
+        return None
+    return parse_uuid(path.removeprefix(_PLAN))
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The endpoint."""
+    """The endpoint. Whoever keeps something of a plan here is in `forget`: a delete erases it in all slices."""
 
     plan_api: PlanApi
     authenticator: Authenticator
     synchronous_seconds: float
+    forget: Sequence[Callable[[UUID], None]]
 
     async def __call__(self, request: Request) -> Response:
         """Send a request on and its answer back."""
@@ -70,4 +82,7 @@ class Proxy:
             content=body or None,
             timeout=self.synchronous_seconds if path == _SYNCHRONOUS else ANSWER_SECONDS,
         )
+        if (plan_id := deleted_plan(request.method, path, response.status_code)) is not None:
+            for forget in self.forget:
+                forget(plan_id)
         return relay(response)

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
+from common.postgres import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,66 +17,97 @@ class PlanSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """A stream as it stands: written when it opens, and again when it closes."""
+class SessionOpened:
+    """A stream has begun."""
 
     id: UUID
     plan_id: UUID
     user_id: UUID
     opened_at: datetime
-    closed_at: datetime | None = None
-    last_event_id: str | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class CancelRecord:
-    """A cancellation as it stands: written when it is asked for, and again when it is answered."""
+class SessionClosed:
+    """A stream has ended; where, and why."""
+
+    id: UUID
+    closed_at: datetime
+    last_event_id: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A cancellation was asked for."""
 
     id: UUID
     plan_id: UUID
     user_id: UUID
     requested_at: datetime
-    result: str | None = None
-    answered_at: datetime | None = None
 
 
-Record = PlanSeen | SessionRecord | CancelRecord
+@dataclass(frozen=True, slots=True)
+class CancelAnswered:
+    """What became of it; `answered_at` is None while nobody could say."""
 
-_WRITE: dict[type[Record], str] = {
-    PlanSeen: """
-        INSERT INTO stream_gateway.plan_streams (plan_id, user_id) VALUES ($1, $2) ON CONFLICT (plan_id) DO NOTHING""",
-    SessionRecord: """
-        INSERT INTO stream_gateway.stream_sessions
-            (id, plan_id, user_id, opened_at, closed_at, last_event_id, reason)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        ON CONFLICT (id) DO UPDATE SET closed_at = excluded.closed_at, last_event_id = excluded.last_event_id,
-            reason = excluded.reason
-        WHERE stream_sessions.closed_at IS NULL""",
-    CancelRecord: """
-        INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at, result, answered_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (id) DO UPDATE SET result = excluded.result, answered_at = excluded.answered_at
-        WHERE cancel_requests.answered_at IS NULL""",
+    id: UUID
+    result: str
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanErased:
+    """The plan was deleted: nothing of it stays."""
+
+    plan_id: UUID
+
+
+Record = PlanSeen | SessionOpened | SessionClosed | CancelAsked | CancelAnswered | PlanErased
+
+# In the order of writing. Ends only change what is there: a row that was erased does not come back with its end.
+_WRITE: dict[type[Record], tuple[str, ...]] = {
+    PlanSeen: (
+        "INSERT INTO stream_gateway.plan_streams (plan_id, user_id) VALUES ($1, $2) ON CONFLICT (plan_id) DO NOTHING",
+    ),
+    SessionOpened: (
+        "INSERT INTO stream_gateway.stream_sessions (id, plan_id, user_id, opened_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (id) DO NOTHING",
+    ),
+    SessionClosed: (
+        "UPDATE stream_gateway.stream_sessions SET closed_at = $2, last_event_id = $3, reason = $4"
+        " WHERE id = $1 AND closed_at IS NULL",
+    ),
+    CancelAsked: (
+        "INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (id) DO NOTHING",
+    ),
+    CancelAnswered: (
+        "UPDATE stream_gateway.cancel_requests SET result = $2, answered_at = $3 WHERE id = $1 AND answered_at IS NULL",
+    ),
+    PlanErased: (
+        "DELETE FROM stream_gateway.plan_streams WHERE plan_id = $1",
+        "DELETE FROM stream_gateway.stream_sessions WHERE plan_id = $1",
+        "DELETE FROM stream_gateway.cancel_requests WHERE plan_id = $1",
+    ),
 }
 
 
 class Repository:
     """Every method raises one of `common.postgres.UNAVAILABLE` when Postgres is away."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def owner_of(self, plan_id: UUID) -> UUID | None:
         """Whose a plan is, when we have seen it before."""
         query = "SELECT user_id FROM stream_gateway.plan_streams WHERE plan_id = $1"
-        owner: UUID | None = await self._pool.fetchval(query, plan_id)
+        owner: UUID | None = await self._database.fetchval(query, plan_id)
         return owner
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Write a batch in one transaction, in order."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            for kind, statement in _WRITE.items():
+        """Write a batch in one transaction."""
+        async with self._database.transaction() as transaction:
+            for kind, statements in _WRITE.items():
                 rows = [astuple(record) for record in records if type(record) is kind]
-                if rows:
-                    await connection.executemany(statement, rows)
+                for statement in statements if rows else ():
+                    await transaction.executemany(statement, rows)

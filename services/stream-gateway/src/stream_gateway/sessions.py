@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -16,11 +16,31 @@ from stream_gateway.auth import Identity
 from stream_gateway.cursor import Cursor
 from stream_gateway.hub import Hub, Watch
 from stream_gateway.journal import Journal
-from stream_gateway.repository import SessionRecord
+from stream_gateway.repository import SessionClosed, SessionOpened
 from stream_gateway.stream_response import EventStream, StreamLimits
 from stream_gateway.viewer import Mode
 
 RETRY_AFTER_SECONDS = 5
+
+
+class Place:
+    """One of the streams that a user may have open, taken before anything is started. `free` is safe to call twice."""
+
+    __slots__ = ("_open", "user_id")
+
+    def __init__(self, user_id: UUID, taken: "Counter[UUID]") -> None:
+        self.user_id = user_id
+        self._open: Counter[UUID] | None = taken
+        taken[user_id] += 1
+
+    def free(self) -> None:
+        """Give it back."""
+        if self._open is None:
+            return
+        self._open[self.user_id] -= 1
+        if not self._open[self.user_id]:
+            del self._open[self.user_id]
+        self._open = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +66,8 @@ class Sessions:
     def __len__(self) -> int:
         return self._open.total()
 
-    def check(self, user_id: UUID) -> None:
-        """Refuse before anything is started.
+    def take_place(self, user_id: UUID) -> Place:
+        """Refuse before anything is started, and never after. Whoever takes must `free`, or `open` a session with it.
 
         Raises:
             ApiError: too_many_streams; unavailable while draining.
@@ -58,18 +78,17 @@ class Sessions:
         if self._per_user and self._open[user_id] >= self._per_user:
             detail = f"You have {self._per_user} streams open, which is the limit. Close one first."
             raise ApiError(ErrorCode.TOO_MANY_STREAMS, detail, retry_after=RETRY_AFTER_SECONDS)
+        return Place(user_id, self._open)
 
-    def open(self, plan_id: UUID, identity: Identity, cursor: Cursor | None = None, mode: Mode = "deltas") -> Session:
-        """Take a place. Whoever opens must `close`, or hand the session to `stream`.
-
-        Raises:
-            ApiError: see `check`.
-        """
-        self.check(identity.user_id)
-        user_id = identity.user_id
-        self._open[user_id] += 1
+    def open(
+        self, place: Place, plan_id: UUID, identity: Identity, cursor: Cursor | None = None, mode: Mode = "deltas"
+    ) -> Session:
+        """Begin to watch. Whoever opens must `close`, or hand the session to `stream`."""
         watch = self._hub.join(plan_id, cursor, mode)
-        record = SessionRecord(uuid4(), plan_id, user_id, datetime.now(UTC))
+        if self._draining:
+            # It began after the place was taken, and has closed the others: this one ends after `connected`.
+            watch.viewer.close("drain")
+        record = SessionOpened(uuid4(), plan_id, identity.user_id, datetime.now(UTC))
         self._journal.put(record)
         closed = False
 
@@ -78,13 +97,10 @@ class Sessions:
             if closed:
                 return
             closed = True
-            self._open[user_id] -= 1
-            if not self._open[user_id]:
-                del self._open[user_id]
+            place.free()
             self._hub.leave(watch)
             last = None if watch.viewer.cursor is None else str(watch.viewer.cursor)
-            ended = replace(record, closed_at=datetime.now(UTC), last_event_id=last, reason=watch.viewer.reason)
-            self._journal.put(ended)
+            self._journal.put(SessionClosed(record.id, datetime.now(UTC), last, watch.viewer.reason))
 
         return Session(watch, identity, close)
 

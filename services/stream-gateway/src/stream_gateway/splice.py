@@ -118,6 +118,7 @@ def _after(at: Cursor, arrival: Arrival) -> Decision:
             # Stored, so it is true, also when the numbers before it were counted off the wire.
             return End(Ended(arrival.at))
         case "snapshot":
+            # At the same place every source holds the same document (owner, wire, row), and a viewer has it already.
             return Replace(Live(arrival.at)) if arrival.at > at else Drop()
         case "progress":
             if arrival.at <= at:

@@ -33,6 +33,8 @@ class ErrorCode(StrEnum):
     INVALID_PLAN = "invalid_plan"
     CLIENT_DISCONNECTED = "client_disconnected"
     QUEUE_TIMEOUT = "queue_timeout"
+    # In the synchronous call alone: a stream says it with its `cancelled` event.
+    CANCELLED = "cancelled"
 
 
 _STATUS = {
@@ -61,6 +63,7 @@ _MESSAGE = {
     ErrorCode.INVALID_PLAN: "The language model did not produce a usable plan. Try again.",
     ErrorCode.CLIENT_DISCONNECTED: "Nobody was watching any more, so the plan was stopped.",
     ErrorCode.QUEUE_TIMEOUT: "No worker was free in time. Try again.",
+    ErrorCode.CANCELLED: "The plan was cancelled while it was being written.",
     ErrorCode.INTERNAL: "Something went wrong on our side. Try again.",
 }
 

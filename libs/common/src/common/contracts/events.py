@@ -16,7 +16,6 @@ from common.contracts.ops import Op
 PlanStatus = Literal["generating", "partial", "completed", "failed"]
 TerminalStatus = Literal["partial", "completed", "failed"]
 Phase = Literal["queued", "connecting", "streaming", "retrying", "validating"]
-EventName = Literal["connected", "snapshot", "progress", "complete", "cancelled", "error"]
 TERMINAL_EVENTS: Final = frozenset({"complete", "cancelled", "error"})
 TERMINAL_STATUSES: Final = frozenset({"partial", "completed", "failed"})
 
@@ -124,4 +123,3 @@ class Failed(Numbered):
 StreamEvent = Annotated[
     Connected | Snapshot | ProgressEvent | Complete | Cancelled | Failed, Field(discriminator="event")
 ]
-TerminalEvent = Complete | Cancelled | Failed

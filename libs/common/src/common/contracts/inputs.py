@@ -1,18 +1,32 @@
 """The inputs of a plan: a user's goals and preferences, as a client sends them and as they are stored."""
 
+import re
 from datetime import date, timedelta
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from common.contracts.base import Request
 from common.contracts.plan import ClockTime, Day
 
-Weeks = Literal[4, 5]
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _spelled_out(value: object) -> object:
+    # pydantic also takes seconds since 1970, as a number or in digits.
+    if isinstance(value, date) or (isinstance(value, str) and _DATE.fullmatch(value)):
+        return value
+    raise ValueError("must be a date as YYYY-MM-DD")
+
+
+IsoDate = Annotated[date, BeforeValidator(_spelled_out)]
+Weeks = Annotated[int, Field(ge=4, le=5, strict=True)]
 Ambition = Literal["simple", "balanced", "ambitious"]
-GoalText = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
-Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+# Something to read, and no NUL, which Postgres cannot hold.
+_READABLE = r"^[^\x00]*[^\s\x00][^\x00]*$"
+GoalText = Annotated[str, Field(min_length=1, max_length=4000, pattern=_READABLE)]
+Label = Annotated[str, Field(min_length=1, max_length=200, pattern=_READABLE)]
 Hours = Annotated[float, Field(ge=0, le=24, allow_inf_nan=False, strict=True)]
 
 
@@ -39,7 +53,7 @@ class Preferences(Request):
     available_hours: Annotated[dict[Day, Hours], Field(description="hours a day; a day left out is free")] = {}
     fixed_commitments: Annotated[list[FixedCommitment], Field(max_length=50)] = []
     ambition: Ambition = "balanced"
-    start_date: Annotated[date | None, Field(description="ISO date; default: the coming Monday")] = None
+    start_date: Annotated[IsoDate | None, Field(description="ISO date; default: the coming Monday")] = None
     weeks: Weeks = 4
 
     @model_validator(mode="after")

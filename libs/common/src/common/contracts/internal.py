@@ -11,7 +11,6 @@ from common.contracts.errors import ErrorCode
 from common.contracts.events import Phase, PlanStatus, Progress, Usage
 from common.contracts.messages import Charge, OnDisconnect
 
-SERVICE_TOKEN_HEADER = "authorization"
 USER_HEADER = "x-user-id"
 IDEMPOTENCY_HEADER = "idempotency-key"
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 # Roughly what every tokenizer makes of English and JSON; only used when the provider sent no usage.
 CHARS_PER_TOKEN: Final = 4
 _LABEL_LENGTH: Final = 200
+_MOST_TOKENS: Final = 2**31 - 1
 
 
 class StreamChunk(NamedTuple):
@@ -55,13 +56,16 @@ class Completion:
 
 
 def label(value: Any) -> str | None:
-    """A name that upstream sent, bounded, or None when it is no text."""
-    return value[:_LABEL_LENGTH] if isinstance(value, str) and value else None
+    """A name that upstream sent, bounded and fit to be stored, or None when it is no text."""
+    if not isinstance(value, str) or not value:
+        return None
+    # Neither NUL nor half a surrogate pair, both legal in JSON, goes into a database.
+    return value[:_LABEL_LENGTH].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def count(value: Any) -> int:
     """A token count that upstream sent; 0 when it is missing or nonsense."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS else 0
 
 
 def amount(value: Any) -> float | None:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
+from common.postgres import Database
 from generator.openrouter import UpstreamCall
 from generator.recovery import Purpose
 
@@ -25,13 +24,13 @@ class CallRecord:
 class CallRepository:
     """Writes upstream calls."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def insert(self, record: CallRecord) -> int:
         """Store one call; the answer is the row's id."""
         call = record.call
-        row_id: int = await self._pool.fetchval(
+        row_id: int = await self._database.fetchval(
             "INSERT INTO generator.upstream_calls (plan_id, attempt, purpose, generation_id, provider, model,"
             " prompt_tokens, completion_tokens, cost, source, finish_reason, error_code, started_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
@@ -53,7 +52,7 @@ class CallRepository:
 
     async def correct(self, row_id: int, found: UpstreamCall) -> None:
         """Put the provider's own figures in the place of an estimate."""
-        await self._pool.execute(
+        await self._database.execute(
             "UPDATE generator.upstream_calls SET prompt_tokens = $2, completion_tokens = $3, cost = $4,"
             " provider = coalesce($5, provider), model = coalesce($6, model), source = 'provider' WHERE id = $1",
             row_id,

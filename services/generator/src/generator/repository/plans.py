@@ -3,13 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from common.contracts.errors import ErrorCode
 from common.contracts.events import Usage
 from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob
+from common.postgres import Database
 from generator.identity import Claim, Ending, Refused
 from generator.repository.views import COLUMNS, document_of, to_view
 
@@ -59,13 +59,13 @@ RETURNING {COLUMNS}
 class PlanRepository:
     """Who may write a plan, and how it ends."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", owner: UUID) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, owner: UUID) -> None:
+        self._database = database
         self._owner = owner
 
     async def claim(self, job: GenerateJob, max_attempts: int) -> Claim | Refused:
         """Become the plan's owner, unless it has ended or another's lease runs."""
-        row = await self._pool.fetchrow(
+        row = await self._database.fetchrow(
             _CLAIM,
             job.plan_id,
             job.user_id,
@@ -90,7 +90,7 @@ class PlanRepository:
         )
 
     async def _refusal(self, plan_id: UUID) -> Refused:
-        row = await self._pool.fetchrow(_REFUSED, plan_id, self._owner)
+        row = await self._database.fetchrow(_REFUSED, plan_id, self._owner)
         if row is None:
             raise LookupError(f"plan {plan_id} can be neither claimed nor read")
         return Refused(to_view(row), row["wait"] or 0.0, bool(row["owned_here"]))
@@ -102,7 +102,7 @@ class PlanRepository:
         end = ending.end
         whole = end.ended_as == "complete"
         partial = None if whole or end.document is None else orjson.dumps(end.document).decode()
-        stored = await self._pool.fetchval(
+        stored = await self._database.fetchval(
             _FINISH,
             claim.plan_id,
             claim.attempt,
@@ -121,7 +121,7 @@ class PlanRepository:
         if stored:
             return True
         # No row hit: it may be our own UPDATE whose answer was lost (rule 3).
-        mine = await self._pool.fetchval(
+        mine = await self._database.fetchval(
             "SELECT outcome_id FROM generator.monthly_plans WHERE plan_id = $1 AND attempt = $2",
             claim.plan_id,
             claim.attempt,
@@ -133,12 +133,12 @@ class PlanRepository:
     ) -> PlanView | None:
         """End a plan that runs elsewhere or nowhere; a tombstone when nobody has claimed it.
 
-        Returns the row as it is then, which an earlier outcome may have written; None when it was deleted, or when
-        `only_unowned` and an owner's lease runs.
+        Returns the row as it is then, which an earlier outcome may have written; None when `only_unowned` and an
+        owner's lease runs.
         """
-        row = await self._pool.fetchrow(_END, plan_id, user_id, ended_as, code, only_unowned)
+        row = await self._database.fetchrow(_END, plan_id, user_id, ended_as, code, only_unowned)
         if row is None:
-            row = await self._pool.fetchrow(
+            row = await self._database.fetchrow(
                 f"SELECT {COLUMNS} FROM generator.monthly_plans WHERE plan_id = $1"  # noqa: S608 - constant
                 " AND (status <> 'generating' OR NOT $2::bool)",
                 plan_id,
@@ -148,7 +148,7 @@ class PlanRepository:
 
     async def give_back(self, claim: Claim) -> None:
         """Let the lease expire now, so that another generator takes the plan at once."""
-        await self._pool.execute(
+        await self._database.execute(
             "UPDATE generator.monthly_plans SET owner = NULL, lease_until = NULL"
             " WHERE plan_id = $1 AND attempt = $2 AND owner = $3 AND status = 'generating'",
             claim.plan_id,
@@ -158,7 +158,7 @@ class PlanRepository:
 
     async def erase(self, plan_id: UUID) -> None:
         """Delete the content for good; the row stays as a tombstone that claims refuse."""
-        await self._pool.execute(
+        await self._database.execute(
             "UPDATE generator.monthly_plans SET content = NULL, partial_content = NULL, deleted_at = now()"
             " WHERE plan_id = $1",
             plan_id,
@@ -166,7 +166,7 @@ class PlanRepository:
 
     async def mark_announced(self, plan_id: UUID) -> None:
         """The outcome has reached the outcomes stream."""
-        await self._pool.execute(
+        await self._database.execute(
             "UPDATE generator.monthly_plans SET announced_at = now() WHERE plan_id = $1 AND announced_at IS NULL",
             plan_id,
         )

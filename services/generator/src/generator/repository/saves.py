@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from common.contracts.internal import PlanView
+from common.postgres import Database
 from generator.identity import Saved
 from generator.repository.plans import LEASE_SECONDS
-from generator.repository.views import COLUMNS, to_view
+from generator.repository.views import BRIEF_COLUMNS, COLUMNS, to_view
 
 # Rows are locked in id order, so that two savers never wait for each other in a circle.
 _SAVE = """
@@ -42,13 +42,13 @@ class Held:
 class SaveRepository:
     """Saves of running plans, and what the sweeper looks for."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", owner: UUID) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, owner: UUID) -> None:
+        self._database = database
         self._owner = owner
 
     async def save(self, rows: Sequence[Saved]) -> list[Held]:
         """Store all rows whose fence still stands; a plan that is not returned is no longer ours."""
-        found = await self._pool.fetch(
+        found = await self._database.fetch(
             _SAVE,
             [row.plan_id for row in rows],
             [row.attempt for row in rows],
@@ -62,7 +62,7 @@ class SaveRepository:
 
     async def unannounced(self, older_than_seconds: float, limit: int) -> list[PlanView]:
         """Plans that have ended without their outcome having reached the outcomes stream."""
-        rows = await self._pool.fetch(
+        rows = await self._database.fetch(
             f"SELECT {COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constant
             " WHERE status <> 'generating' AND announced_at IS NULL"
             " AND completed_at < now() - make_interval(secs => $1) ORDER BY completed_at LIMIT $2",
@@ -72,9 +72,9 @@ class SaveRepository:
         return [to_view(row) for row in rows]
 
     async def exhausted(self, max_attempts: int, limit: int) -> list[PlanView]:
-        """Plans without an owner that have used up their attempts."""
-        rows = await self._pool.fetch(
-            f"SELECT {COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constant
+        """Plans without an owner that have used up their attempts; without their documents."""
+        rows = await self._database.fetch(
+            f"SELECT {BRIEF_COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constant
             " WHERE status = 'generating' AND attempt >= $1 AND (owner IS NULL OR lease_until < now()) LIMIT $2",
             max_attempts,
             limit,

@@ -9,14 +9,29 @@ import orjson
 
 from common.contracts.events import Progress, Usage
 from common.contracts.internal import PlanView
+from common.postgres import Database
 
-COLUMNS = """plan_id, user_id, status, ended_as, attempt, seq, content, partial_content, progress, usage, weeks,
-    code, charge, updated_at, deleted_at,
-    status = 'generating' AND (owner IS NULL OR lease_until < now()) AS lease_expired"""
+_FACTS = """plan_id, user_id, status, ended_as, attempt, seq, progress, usage, weeks, code, charge,
+    updated_at, deleted_at, status = 'generating' AND (owner IS NULL OR lease_until < now()) AS lease_expired"""
+
+COLUMNS = f"{_FACTS}, content, partial_content"
+# Without the documents: they are neither read, sent nor decoded.
+BRIEF_COLUMNS = f"{_FACTS}, NULL AS content, NULL AS partial_content"
+
+# Rows are locked in id order, as the batch save does, so that a mark and a save never wait for each other in a circle.
+# It waits rather than skips: a save holds its locks for milliseconds, and a mark that is lost while NATS is down brings
+# the plan closer to being taken for abandoned. NO KEY: the lock that this UPDATE takes anyway.
+_MARK_WATCHED = """
+WITH marked AS (
+    SELECT plan_id FROM generator.monthly_plans WHERE plan_id = ANY($1::uuid[]) AND status = 'generating'
+    ORDER BY plan_id FOR NO KEY UPDATE
+)
+UPDATE generator.monthly_plans p SET watched_at = now() FROM marked WHERE p.plan_id = marked.plan_id
+"""
 
 
-def to_view(row: asyncpg.Record, *, brief: bool = False) -> PlanView:
-    """A row with COLUMNS as the contract's view."""
+def to_view(row: asyncpg.Record) -> PlanView:
+    """A row with COLUMNS or BRIEF_COLUMNS as the contract's view."""
     progress = Progress.model_validate(row["progress"]) if row["progress"] else Progress.queued(row["weeks"])
     running = row["status"] == "generating"
     return PlanView(
@@ -27,7 +42,7 @@ def to_view(row: asyncpg.Record, *, brief: bool = False) -> PlanView:
         phase=progress.phase if running else None,
         attempt=row["attempt"],
         seq=row["seq"],
-        plan=None if brief else document_of(row),
+        plan=document_of(row),
         progress=progress if running else progress.model_copy(update={"phase": None}),
         usage=Usage.model_validate(row["usage"]) if row["usage"] else None,
         code=row["code"],
@@ -47,12 +62,12 @@ def document_of(row: asyncpg.Record) -> Any:
 class ViewRepository:
     """Reads; deleted plans are not found."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def view(self, plan_id: UUID) -> PlanView | None:
         """One plan, or None."""
-        row = await self._pool.fetchrow(
+        row = await self._database.fetchrow(
             f"SELECT {COLUMNS} FROM generator.monthly_plans WHERE plan_id = $1 AND deleted_at IS NULL",  # noqa: S608
             plan_id,
         )
@@ -61,14 +76,10 @@ class ViewRepository:
     async def views(self, plan_ids: Sequence[UUID], *, watched: bool, brief: bool) -> list[PlanView]:
         """The plans that exist; `watched` marks the running ones as having viewers somewhere."""
         if watched:
-            await self._pool.execute(
-                "UPDATE generator.monthly_plans SET watched_at = now()"
-                " WHERE plan_id = ANY($1::uuid[]) AND status = 'generating'",
-                plan_ids,
-            )
-        rows = await self._pool.fetch(
-            f"SELECT {COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constant
+            await self._database.execute(_MARK_WATCHED, plan_ids)
+        rows = await self._database.fetch(
+            f"SELECT {BRIEF_COLUMNS if brief else COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constants
             " WHERE plan_id = ANY($1::uuid[]) AND deleted_at IS NULL",
             plan_ids,
         )
-        return [to_view(row, brief=brief) for row in rows]
+        return [to_view(row) for row in rows]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER
+from common.ids import parse_uuid
 from common.problems import ApiError
 from common.service_auth import require_service
 from plan_api.repository.idempotency import IdempotencyKey
@@ -47,15 +48,6 @@ class Guard:
             return await endpoint(request, user_id)
 
         return guarded
-
-
-def parse_uuid(text: str) -> UUID | None:
-    """A UUID in its usual form with hyphens, or None."""
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        return None
-    return parsed if str(parsed) == text.lower() else None
 
 
 def path_id(request: Request, name: str) -> UUID:

@@ -3,8 +3,8 @@
 from datetime import date
 from uuid import UUID
 
+from common.postgres import Connection
 from plan_api.quota import Account
-from plan_api.repository.database import Connection
 
 # A new month begins with the limit the user had last.
 _OPEN = """

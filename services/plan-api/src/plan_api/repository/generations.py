@@ -11,7 +11,7 @@ from common.contracts.errors import ErrorCode
 from common.contracts.events import PlanStatus
 from common.contracts.inputs import Preferences
 from common.contracts.messages import GenerateJob, Mode, OnDisconnect
-from plan_api.repository.database import Connection
+from common.postgres import Connection
 
 _COLUMNS = (
     "plan_id, user_id, preference_id, mode, weeks, preferences, on_disconnect, status, code, quota_state,"

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from common.contracts.errors import ErrorCode
+from common.postgres import Connection
 from common.problems import ApiError
-from plan_api.repository.database import Connection
 
 # A concurrent twin waits here for the first one's transaction: its commit makes this do nothing, its rollback insert.
 _INSERT = """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from plan_api.repository.database import Connection
+from common.postgres import Connection
 
 # The one who committed a row publishes it right away; what is older was left behind.
 _PENDING = "created_at < now() - interval '1 second'"

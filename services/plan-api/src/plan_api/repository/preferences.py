@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from common.contracts.inputs import Preferences
-from plan_api.repository.database import Connection
+from common.postgres import Connection
 
 _INSERT = "INSERT INTO plan_api.user_goals_and_preferences (id, user_id, preferences) VALUES ($1, $2, $3)"
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from common.contracts.messages import Mode, Outcome
-from plan_api.repository.database import Connection
+from common.postgres import Connection
 
 # A second news finds no reserved row, also when it waited for the first one's row lock. The key of a synchronous call
 # that failed is forgotten, because an error is not remembered.

@@ -1,0 +1,66 @@
+"""The one way to Postgres: deadlines, and what counts as an outage."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from common.postgres import Database, DatabaseUnavailableError, open_database
+
+
+@pytest.fixture
+async def narrow(database: str) -> AsyncIterator[Database]:
+    """A database with one connection, for which nobody waits long."""
+    async with open_database(SecretStr(database), "test", size=1, acquire_seconds=0.1) as opened:
+        yield opened
+
+
+async def test_waiting_for_a_connection_has_a_deadline(narrow: Database) -> None:
+    """While another holds the only connection every way in gives up in time, and says that Postgres is out of reach."""
+    async with narrow.connection(), asyncio.timeout(5):
+        for ask in (narrow.fetch, narrow.fetchrow, narrow.fetchval, narrow.execute):
+            with pytest.raises(DatabaseUnavailableError):
+                await ask("SELECT 1")
+            assert not narrow.reachable
+        with pytest.raises(DatabaseUnavailableError):
+            async with narrow.transaction():
+                pass
+    assert await narrow.fetchval("SELECT 1") == 1
+    assert narrow.reachable
+
+
+async def test_a_mistake_of_ours_is_no_outage(narrow: Database) -> None:
+    """A missing argument is asyncpg's InterfaceError, as a closed connection is; one that does not fit, a DataError."""
+    with pytest.raises(asyncpg.InterfaceError):
+        await narrow.fetchval("SELECT $1::int")
+    with pytest.raises(asyncpg.DataError):
+        await narrow.fetchval("SELECT $1::int", "five")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await narrow.execute("DELETE FROM nothing")
+    assert narrow.reachable
+
+
+async def test_a_connection_that_is_closed_under_us_is_an_outage(narrow: Database) -> None:
+    """By the server in the middle of a statement, and before the next statement of the same block."""
+    with pytest.raises(DatabaseUnavailableError):
+        await narrow.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def one_more() -> None:
+        async with narrow.connection() as connection:
+            with pytest.raises(asyncpg.PostgresError):
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            await connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailableError):
+        await one_more()
+    assert not narrow.reachable
+
+
+async def test_nobody_at_the_address_is_an_outage() -> None:
+    """Refused connections."""
+    async with open_database(SecretStr("postgresql://x:x@127.0.0.1:1/x"), "test") as away:
+        with pytest.raises(DatabaseUnavailableError):
+            await away.execute("SELECT 1")
+        assert not away.reachable
