@@ -10,7 +10,7 @@ CODE := libs services deploy scripts tests
 PROJECTS := $(wildcard */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-full lint format lock clean
+.PHONY: help run stop test test-full faults lint format lock clean
 # One install, and one runner in the foreground: nothing here is to run side by side.
 .NOTPARALLEL:
 
@@ -24,10 +24,13 @@ stop: .venv/.installed ## end what `make run` started, from another terminal
 	@$(BIN)/python -m local_stack stop
 
 test: .venv/.installed ## unit, integration and end-to-end tests on embedded servers (PYTEST_ARGS=…)
-	@$(PYTEST) -m "not full" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not full and not faults" $(PYTEST_ARGS)
 
 test-full: .venv/.installed ## those and the long ones
-	@$(PYTEST) $(PYTEST_ARGS)
+	@$(PYTEST) -m "not faults" $(PYTEST_ARGS)
+
+faults: .venv/.installed ## every fault under 30 plans and 60 viewers, and their table (PYTEST_ARGS="--seed 7 --table FILE")
+	@$(BIN)/python -m pytest tests/faults --load full $(PYTEST_ARGS)
 
 lint: .venv/.installed ## style, types, import rules and lock files
 	$(BIN)/ruff check $(CODE)

@@ -154,8 +154,10 @@ class History:
     upstream: Sequence[Upstream]
     calls: Sequence[CallRow]
     grace_seconds: float
-    # When an owner was frozen or the clock of the grace period could not run: a deadline starts anew at the end of one.
-    suspended: Sequence[tuple[float, float]] = ()
+    # When an owner was frozen: its deadlines start anew when it wakes.
+    frozen: Sequence[tuple[float, float]] = ()
+    # When nobody could hear that a viewer left; the clock of the grace period starts anew then.
+    unheard: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Findings:
         """It does not hold."""
         self.violations.append(Violation(invariant, str(of), what))
 
-    def expect(self, holds: bool, invariant: Invariant, of: object, what: str) -> None:  # noqa: FBT001 - a condition
+    def expect(self, holds: bool, invariant: Invariant, of: object, what: str) -> None:
         """It must hold."""
         if not holds:
             self.add(invariant, of, what)

@@ -35,7 +35,7 @@ class _Judge:
 
     def judge(self) -> None:
         for invariant in ("I2", "I4", "I6"):
-            self._findings.look_at(invariant, self._viewer.plan_id)  # type: ignore[arg-type]  # of a literal tuple
+            self._findings.look_at(invariant, self._viewer.plan_id)
         for connection in self._viewer.connections:
             self._follow(connection)
         if not self._viewer.left and not self._ended:
@@ -71,7 +71,7 @@ class _Judge:
             self._fault("I2", f"id {event.id} for {position}")
         if self._held is not None and position[0] < self._held[0]:
             self._fault("I4", f"{event.name} {position} after {self._held}" + (" on a new connection" if first else ""))
-        self._look_at_percent(event, data)
+        self._look_at_percent(event, data, f"after {self._held}{' on a new connection' if first else ''}")
         match event.name:
             case "progress":
                 self._progress(position, data)
@@ -112,12 +112,12 @@ class _Judge:
         if followed and event.name == "complete" and self._document != row.document:
             self._fault("I2", f"what was folded up to {self._held} is not the stored document")
 
-    def _look_at_percent(self, event: Event, data: dict[str, Any]) -> None:
+    def _look_at_percent(self, event: Event, data: dict[str, Any], where: str) -> None:
         if "progress" not in data:
             return
         percent = data["progress"]["percent"]
         if percent < self._percent:
-            self._fault("I2", f"percent fell from {self._percent} to {percent} in {event.name} {event.id}")
+            self._fault("I2", f"percent fell from {self._percent} to {percent} in {event.name} {event.id} {where}")
         if (percent == 100) != (event.name == "complete"):
             self._fault("I2", f"percent {percent} in {event.name} {event.id}")
         self._percent = percent

@@ -81,10 +81,16 @@ def test_a_row_is_the_event_it_stands_for(fields: dict[str, Any], name: str) -> 
         assert (model.code, model.retryable) == (fields.get("code", ErrorCode.INTERNAL), True)
 
 
-def test_an_unclaimed_or_erased_plan_is_no_event() -> None:
-    """A row that nobody has claimed is queued; a finished one without its document was erased."""
+def test_an_unclaimed_plan_is_no_event() -> None:
+    """A row that nobody has claimed is queued."""
     assert event_of_view(_view(attempt=0, seq=0)) is None
-    assert event_of_view(_view(status="completed", ended_as="complete")) is None
+
+
+def test_an_erased_plan_ends_its_watchers() -> None:
+    """A finished plan without its document was deleted by its user: there is nothing to wait for."""
+    event = event_of_view(_view(status="completed", ended_as="complete"))
+    assert event is not None
+    assert (event.name, event.members["status"], event.members["plan"]) == ("cancelled", "failed", None)
 
 
 def test_our_own_snapshot_is_of_the_contract() -> None:

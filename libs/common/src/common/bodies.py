@@ -78,7 +78,7 @@ def parse_model(body: bytes, model: type[Model]) -> Model:
     try:
         # orjson refuses what is not UTF-8 or nests too deep before pydantic builds anything.
         orjson.loads(body)
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, by_alias=True, by_name=False)
     except orjson.JSONDecodeError as error:
         raise ApiError(ErrorCode.INVALID_INPUT, f"The body is not valid JSON: {error}.") from error
     except ValidationError as error:

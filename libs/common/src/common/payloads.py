@@ -56,7 +56,7 @@ def terminal(plan_id: UUID, attempt: int, seq: int, end: End, usage: Usage | Non
 def of_view(view: PlanView) -> bytes | None:
     """A stored row as the event it stands for.
 
-    None while no generator has claimed the plan, when it is erased, and when it is only claimed: a takeover writes
+    None while no generator has claimed the plan, and when it is only claimed: a takeover writes
     (attempt + 1, 0) over the document of the attempt before, of which the opening snapshot may keep less. The next
     event of that attempt, or a row with seq 1, says more.
     """
@@ -66,7 +66,8 @@ def of_view(view: PlanView) -> bytes | None:
             return None
         return snapshot(str(view.plan_id), view.attempt, view.seq, view.plan, progress)
     assert view.ended_as is not None, "a terminal row says how it ended"
-    if view.ended_as == "complete" and view.plan is None:
-        return None
     end = End(view.status, view.ended_as, view.code, view.plan)
+    if view.ended_as == "complete" and view.plan is None:
+        # Its user has deleted it: whoever still watches has nothing to wait for.
+        end = End("failed", "cancelled", None, None)
     return terminal(view.plan_id, view.attempt, view.seq, end, view.usage, progress)

@@ -15,6 +15,8 @@ from common.problems import ApiError
 from stream_gateway.settings import Settings
 
 LEEWAY_SECONDS = 10
+# A token may say 10^400; as seconds, this is for ever.
+FAR_AWAY = 2**53
 MAX_TOKEN_CHARS = 8192
 
 
@@ -68,7 +70,7 @@ class JwtAuthenticator:
         user_id = parse_uuid(claims["sub"])
         if user_id is None:
             raise _unauthorized("The token's sub must be the user's UUID.")
-        return Identity(user_id, float(claims["exp"]) + LEEWAY_SECONDS)
+        return Identity(user_id, float(min(claims["exp"], FAR_AWAY)) + LEEWAY_SECONDS)
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_CHARS:

@@ -54,7 +54,7 @@ class PlanApi:
             method,
             self._url + path,
             params=list(query) or None,
-            headers={**(headers or {}), USER_HEADER: str(user_id)},
+            headers=_as_bytes({**(headers or {}), USER_HEADER: str(user_id)}),
             content=content,
             timeout=httpx.Timeout(timeout, connect=2),
         )
@@ -116,3 +116,8 @@ def relay(response: httpx.Response) -> Response:
     headers = {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
     headers.setdefault("cache-control", "no-store")
     return Response(response.content, response.status_code, headers)
+
+
+def _as_bytes(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """httpx would refuse what is not ASCII, and a client may send it."""
+    return {name.encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}

@@ -74,12 +74,16 @@ class ViewRepository:
         return None if row is None else to_view(row)
 
     async def views(self, plan_ids: Sequence[UUID], *, watched: bool, brief: bool) -> list[PlanView]:
-        """The plans that exist; `watched` marks the running ones as having viewers somewhere."""
+        """The plans that exist; `watched` marks the running ones as having viewers somewhere.
+
+        Who has viewers hears of deleted plans, too: without their content, but with their end.
+        """
         if watched:
             await self._database.execute(_MARK_WATCHED, plan_ids)
         rows = await self._database.fetch(
             f"SELECT {BRIEF_COLUMNS if brief else COLUMNS} FROM generator.monthly_plans"  # noqa: S608 - constants
-            " WHERE plan_id = ANY($1::uuid[]) AND deleted_at IS NULL",
+            " WHERE plan_id = ANY($1::uuid[]) AND (deleted_at IS NULL OR $2)",
             plan_ids,
+            watched,
         )
         return [to_view(row) for row in rows]
