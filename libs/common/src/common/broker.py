@@ -15,6 +15,7 @@ from nats.js.errors import Error as JetStreamError
 from pydantic import SecretStr
 
 from common.contracts import subjects
+from common.tasks import end
 
 _log = structlog.get_logger(__name__)
 
@@ -141,8 +142,7 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
     try:
         yield broker
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
         await _close(client)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 
@@ -11,6 +12,7 @@ _log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -28,6 +30,17 @@ async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
+async def end(task: "asyncio.Future[Any]") -> None:
+    """Cancel a task and wait for its end.
+
+    More than once if need be: `asyncio.wait_for` of Python 3.11, which libraries use, drops a cancellation that comes
+    at the same moment as its result.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+
+
 @asynccontextmanager
 async def background(name: str, loop: Callable[[], Awaitable[None]]) -> AsyncIterator["asyncio.Task[None]"]:
     """Keep `loop` running for the length of the block; leaving cancels it and waits for its end."""
@@ -35,5 +48,4 @@ async def background(name: str, loop: Callable[[], Awaitable[None]]) -> AsyncIte
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)

@@ -12,6 +12,7 @@ from common import payloads
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
+from common.tasks import end
 from generator.grace import Grace
 from generator.identity import Claim, Ending, cancelled, failed
 from generator.live_plan import LivePlan
@@ -177,7 +178,6 @@ class Run:
 
 
 async def _end(writing: "asyncio.Future[Ending]") -> None:
-    writing.cancel()
-    await asyncio.wait({writing})
+    await end(writing)
     if not writing.cancelled():
         writing.exception()  # looked at, so that asyncio does not report it as lost

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from common.server import Draining
+from common.tasks import end
 from stream_gateway.attach import Attachment, Line
 from stream_gateway.channel import Channel
 from stream_gateway.cursor import Cursor
@@ -108,5 +109,4 @@ async def close_streams_on(draining: Draining, hub: Hub) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
