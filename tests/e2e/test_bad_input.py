@@ -204,3 +204,12 @@ async def cancel_with_content(user: User, plan_id: UUID) -> None:
     """Only what has content is charged."""
     await user.viewer(plan_id).watch(until=written(20))
     assert (await user.cancel(plan_id)).json()["status"] == "partial"
+
+
+@pytest.mark.parametrize("name", ["Accept", "Content-Type", "Idempotency-Key"])
+async def test_headers_that_are_not_ascii(user: User, name: str) -> None:
+    """A byte that HTTP clients rarely send is no reason for a 5xx."""
+    headers = {"Content-Type": "application/json", name: b"text/\xe9"}
+    body = b'{"userId": "%b", "goals": "x"}' % str(user.id).encode()
+    answer = await user.http.post("/api/plan/inputs", content=body, headers=headers)  # type: ignore[arg-type]
+    assert answer.status_code < 500, answer.text

@@ -285,3 +285,32 @@ async def test_a_repeated_start_gets_the_same_plan(stack: Stack) -> None:
     assert again.names[-1] == "complete"
     assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
     assert (quota["used"], quota["reserved"]) == (1, 0)
+
+
+async def test_a_deleted_plan_ends_and_is_gone(stack: Stack) -> None:
+    """Deleting a running plan stops it, ends its viewers, and leaves nothing to read in any service."""
+    goals = f"delete {uuid4()}"
+    await slow(stack, goals)
+    async with User.at(stack.gateway) as user:
+        viewer = user.viewer()
+        reached = asyncio.Event()
+
+        def until(event: Received) -> bool:
+            if written(60)(event):
+                reached.set()
+            return False
+
+        watching = asyncio.create_task(viewer.start(user.body(await user.inputs(goals=goals)), until=until))
+        await asyncio.wait_for(reached.wait(), 20)
+        deleted = await user.http.delete(f"/api/plan/plans/{viewer.plan_id}")
+        await asyncio.wait_for(watching, 10)
+        answers = [
+            await user.http.get(f"/api/plan/plans/{viewer.plan_id}"),
+            await user.http.get(f"/api/streaming/status/{viewer.plan_id}"),
+            await user.http.get(f"/api/streaming/events/{viewer.plan_id}"),
+        ]
+        listed = await user.get("/api/plan/plans")
+    assert deleted.status_code == httpx.codes.NO_CONTENT
+    assert viewer.names[-1] == "cancelled"
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert listed["plans"] == []

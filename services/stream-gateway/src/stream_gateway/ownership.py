@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from common.contracts.errors import ErrorCode
 from common.ids import parse_uuid
@@ -22,6 +22,10 @@ TABLE_REST_SECONDS = 5.0
 def not_found() -> ApiError:
     """The one answer for a plan that is malformed, unknown or another user's."""
     return ApiError(ErrorCode.NOT_FOUND, "There is no such plan.")
+
+
+# The owner of what is deleted: an id that no user has.
+_NOBODY = uuid4()
 
 
 class Ownership:
@@ -72,8 +76,8 @@ class Ownership:
         return generation.weeks
 
     def forget(self, plan_id: UUID) -> None:
-        """The plan was deleted: nothing of it stays here."""
-        self._owners.pop(plan_id, None)
+        """The plan was deleted: nothing of it stays here, and until the table knows it nobody owns it."""
+        self._remember(plan_id, _NOBODY)
         self._journal.put(PlanErased(plan_id))
 
     def _remember(self, plan_id: UUID, user_id: UUID) -> None:
