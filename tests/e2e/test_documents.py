@@ -48,16 +48,15 @@ async def test_readme_session_runs_as_pasted(stack: Stack, tmp_path: Path) -> No
     )
     output, errors = await asyncio.wait_for(shell.communicate(), 50)
     assert shell.returncode == 0, errors.decode()
-    stream = (tmp_path / "plan.sse").read_text()
-    names = re.findall(r"^event: (.*)$", stream, re.MULTILINE)
-    assert (names[0], names[-1], set(names)) == (
-        "connected",
-        "complete",
-        {"connected", "snapshot", "progress", "complete"},
-    )
+    names = re.findall(r"^event: (.*)$", output.decode(), re.MULTILINE)
+    first = names[: names.index("complete") + 1]
+    assert first[0] == "connected"
+    assert set(first) == {"connected", "snapshot", "progress", "complete"}
+    assert names.count("connected") >= 2
     answers = [json.loads(line) for line in output.decode().splitlines() if line.startswith("{")]
     status, plan, quota, cancelled, generated = answers
-    assert (status["status"], plan["status"], cancelled["status"], generated["status"]) == ("completed",) * 4
+    assert (status["status"], plan["status"], generated["status"]) == ("completed",) * 3
+    assert cancelled["status"] in ("partial", "completed")
     assert "Endurance" in json.dumps(plan["plan"])
     assert (quota["used"], quota["remaining"]) == (1, 29)
 
