@@ -136,6 +136,14 @@ async def test_final_save_stores_the_outcome_once(owner: Any, new_job: NewJob) -
     assert (view.seq, view.usage.total_tokens) == (9, 5)
 
 
+async def test_stored_document_keeps_its_order(owner: Any, new_job: NewJob) -> None:
+    """A plan read back has its keys as they were written: Monday before Friday."""
+    claimed = await claim(owner, new_job())
+    document = {"weekly_breakdown": [{"week": 1, "daily_tasks": {"monday": [], "friday": []}}], "a": 1}
+    assert await finish(owner, claimed, completed(document))
+    assert str((await owner.views.view(claimed.plan_id)).plan) == str(document)
+
+
 async def test_lost_answer_of_a_terminal_update_is_recognised(owner: Any, new_job: NewJob) -> None:
     """The same outcome stored again reports success: it was our own commit whose answer was lost."""
     claimed, outcome_id = await claim(owner, new_job()), uuid4()

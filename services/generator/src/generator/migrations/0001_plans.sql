@@ -9,7 +9,8 @@ CREATE TABLE generator.monthly_plans (
     weeks int NOT NULL DEFAULT 4,
     status text NOT NULL CHECK (status IN ('generating', 'partial', 'completed', 'failed')),
     -- The whole document once it is complete; until then (and after a cancel) what has been written so far.
-    content jsonb,
+    -- json and not jsonb: a reader gets the keys in the order in which they were written.
+    content json,
     partial_content text,
     progress jsonb,
     usage jsonb,
