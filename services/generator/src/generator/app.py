@@ -1,8 +1,9 @@
 """The composition root: everything is opened here, and closed in the reverse order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -65,66 +66,73 @@ async def _close_at_drain(intake: JobIntake, draining: Draining) -> None:
     await asyncio.Event().wait()
 
 
+@dataclass(frozen=True, slots=True)
+class _Generator:
+    """What has been put together: the use cases, the loops to keep running, and what readiness looks at."""
+
+    service: GenerationService
+    intake: JobIntake
+    recorder: UsageRecorder
+    loops: Mapping[str, Callable[[], Awaitable[None]]]
+    checks: Mapping[str, Callable[[], bool]]
+
+
+async def _put_together(stack: AsyncExitStack, settings: Settings) -> _Generator:
+    """Open the connections, whose closings go to `stack`, and hang everything else on them."""
+    database = await stack.enter_async_context(open_database(settings.database_url, "generator"))
+    broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator"))
+    config = openrouter_config(settings)
+    openrouter = OpenRouterService(await stack.enter_async_context(new_session(config)), config)
+    owner = uuid4()
+    saves = SaveRepository(database, owner)
+    publisher = Publisher(broker)
+    recorder = UsageRecorder(CallRepository(database), openrouter)
+    runs = Runs(settings.generator_concurrency)
+    saver = Saver(saves, runs)
+    pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
+    desk = ControlDesk(broker, publisher, runs)
+    presence = PresenceMonitor(broker, runs)
+    plans, views = PlanRepository(database, owner), ViewRepository(database)
+    service = GenerationService(
+        Parts(settings, plans, views, saves, openrouter, recorder, publisher, pacer, runs, saver, desk)
+    )
+    for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
+        broker.on_connect(callback)
+    intake = JobIntake(broker, runs, service, settings.attempts)
+    loops = {
+        "publisher": publisher.run,
+        "usage": recorder.run,
+        "pacer": pacer.run,
+        "saver": saver.run,
+        "control": desk.run,
+        "presence": presence.run,
+        "sweeper": Sweeper(saves, service, settings.attempts).run,
+        "beats": intake.beat,
+        "intake": intake.run,
+    }
+    checks = {"postgres": lambda: database.reachable, "nats": lambda: broker.connected}
+    return _Generator(service, intake, recorder, loops, checks)
+
+
 def create_app(settings: Settings, draining: Draining) -> Starlette:
     """The generator as an ASGI application."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        owner = uuid4()
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_database(settings.database_url, "generator"))
-            broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator"))
-            config = openrouter_config(settings)
-            openrouter = OpenRouterService(await stack.enter_async_context(new_session(config)), config)
-            saves = SaveRepository(database, owner)
-            plans = PlanRepository(database, owner)
-            publisher = Publisher(broker)
-            recorder = UsageRecorder(CallRepository(database), openrouter)
-            runs = Runs(settings.generator_concurrency)
-            saver = Saver(saves, runs)
-            pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
-            desk = ControlDesk(broker, publisher, runs)
-            presence = PresenceMonitor(broker, runs)
-            service = GenerationService(
-                Parts(
-                    settings=settings,
-                    plans=plans,
-                    views=ViewRepository(database),
-                    saves=saves,
-                    openrouter=openrouter,
-                    recorder=recorder,
-                    publisher=publisher,
-                    pacer=pacer,
-                    runs=runs,
-                    saver=saver,
-                    desk=desk,
-                )
-            )
-            for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
-                broker.on_connect(callback)
-            intake = JobIntake(broker, runs, service, settings.attempts)
-            loops = {
-                "publisher": publisher.run,
-                "usage": recorder.run,
-                "pacer": pacer.run,
-                "saver": saver.run,
-                "control": desk.run,
-                "presence": presence.run,
-                "sweeper": Sweeper(saves, service, settings.attempts).run,
-                "beats": intake.beat,
-                "intake": intake.run,
-            }
-            for name, loop in loops.items():
+            generator = await _put_together(stack, settings)
+            for name, loop in generator.loops.items():
                 await stack.enter_async_context(background(name, loop))
-            app.router.routes[:0] = Endpoints(service, settings).routes()
-            app.router.routes[:0] = health_routes(
-                draining, {"postgres": lambda: database.reachable, "nats": lambda: broker.connected}
-            )
-            await stack.enter_async_context(background("drain", partial(_close_at_drain, intake, draining)))
+            closing = partial(_close_at_drain, generator.intake, draining)
+            await stack.enter_async_context(background("drain", closing))
+            app.router.routes[:0] = [
+                *health_routes(draining, generator.checks),
+                *Endpoints(generator.service, settings).routes(),
+            ]
             yield
-            intake.close()
-            await service.drain(draining.left(settings.shutdown_seconds))
-            await recorder.drain(USAGE_SECONDS)
+            generator.intake.close()
+            await generator.service.drain(draining.left(settings.shutdown_seconds))
+            await generator.recorder.drain(USAGE_SECONDS)
 
     handlers: Mapping[Any, Any] = dict(EXCEPTION_HANDLERS) | dict.fromkeys(UNAVAILABLE, _postgres_away)
     return Starlette(lifespan=lifespan, exception_handlers=handlers)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from uuid import UUID
 
 import orjson
@@ -47,11 +48,9 @@ class Saver:
     async def run(self) -> None:
         """Save at each interval, for ever."""
         while True:
-            try:
+            with suppress(TimeoutError):  # the interval is over, and nobody had asked before
                 async with asyncio.timeout(INTERVAL_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
             await self.save()
             await asyncio.sleep(SHORTEST_SECONDS)
