@@ -111,12 +111,15 @@ def test_a_plan_never_goes_back(arrivals: list[tuple[Kind, int, int]]) -> None:
 
 
 def test_what_a_viewer_is_owed_first() -> None:
-    """Exactly there: the next event. Anywhere else: the state. It has the end already: nothing."""
+    """Exactly there: the next event. Behind: the state. Ahead: that has to be asked. It has the end already: nothing."""
     assert resume(Fresh(), AT) == "wait"
     assert resume(Torn(AT), AT) == "wait"
     assert resume(Live(AT), AT) == "continue"
-    for cursor in (None, Cursor(2, 4), Cursor(2, 6), Cursor(1, 5), Cursor(3, 5)):
+    for cursor in (None, Cursor(2, 4), Cursor(1, 9)):
         assert resume(Live(AT), cursor) == "snapshot"
+        assert resume(Ended(AT), cursor) == "terminal"
+    for cursor in (Cursor(2, 6), Cursor(3, 0)):
+        assert resume(Live(AT), cursor) == "ahead"
         assert resume(Ended(AT), cursor) == "terminal"
     assert resume(Ended(AT), AT) == "nothing"
 

@@ -229,3 +229,64 @@ async def test_only_known_events_of_this_plan_count(channel: Channel, asked: Ask
     assert [channel.receive(raw) for raw in wrong] == [False] * len(wrong)
     assert asked.times == len(wrong)
     assert channel.position == Live(Cursor(1, 0))
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _outrun(cursor: Cursor, asked: Asked, clock: Clock) -> tuple[Channel, Viewer]:
+    channel = Channel(PLAN_ID, asked, clock)
+    channel.receive(_snapshot(61, "old"))
+    viewer = Viewer(channel, cursor)
+    channel.add(viewer)
+    return channel, viewer
+
+
+def test_a_viewer_that_has_seen_more_is_not_sent_back(asked: Asked) -> None:
+    """Another gateway had told it more: we ask, and it waits until we have come to where it stands."""
+    channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
+    assert (asked.times, channel.gapped) == (1, True)
+    channel.receive(_append(62, " news"))
+    assert viewer.take() == b""
+    channel.receive(_snapshot(104, "all of it"))
+    channel.receive(_append(105, " and more"))
+    assert _names(viewer.take()) == ["progress 1.105"]
+    assert not channel.gapped
+
+
+def test_a_viewer_ahead_is_caught_up_with_by_a_snapshot(asked: Asked) -> None:
+    """What we hear next may lie beyond where it stands."""
+    channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
+    channel.receive(_snapshot(107, "more"))
+    assert _names(viewer.take()) == ["snapshot 1.107"]
+    assert not channel.outrun
+
+
+def test_a_cursor_from_nowhere_gets_the_state(asked: Asked) -> None:
+    """The owner is sure of its own attempt at once; a row, or an owner of another attempt, only after the save's age."""
+    channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
+    channel.be_sure(of_owner=True)
+    assert _names(viewer.take()) == ["snapshot 1.61"]
+    clock = Clock()
+    channel, viewer = _outrun(Cursor(2, 1), asked, clock)
+    channel.be_sure(of_owner=True)
+    channel.be_sure(of_owner=False)
+    assert viewer.take() == b""
+    clock.now += 2.0
+    channel.be_sure(of_owner=False)
+    assert _names(viewer.take()) == ["snapshot 1.61"]
+    assert not channel.outrun
+
+
+def test_a_viewer_ahead_that_leaves_is_forgotten(asked: Asked) -> None:
+    """Nobody is asked on its behalf any more."""
+    channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
+    channel.remove(viewer)
+    assert not channel.gapped

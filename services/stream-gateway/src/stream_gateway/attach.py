@@ -102,7 +102,10 @@ class Attachment:
             reply = await broker.client.request(subjects.state(self.channel.plan_id), b"", timeout=OWNER_SECONDS)
         except UNAVAILABLE:
             return False
-        return self.channel.receive(reply.data)
+        useful = self.channel.receive(reply.data)
+        if useful:
+            self.channel.be_sure(of_owner=True)
+        return useful
 
     async def read_row(self) -> None:
         """Take the stored row for the state, if it is newer."""
@@ -116,6 +119,7 @@ class Attachment:
             self.channel.say("unknown")
         else:
             self.channel.take(event)
+        self.channel.be_sure(of_owner=False)
 
     async def retire(self, *, left: bool, linger: float) -> None:
         """The last viewer has gone: say so, linger, and let go. Never called from a subscription's own callback."""

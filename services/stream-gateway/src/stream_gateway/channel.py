@@ -23,6 +23,9 @@ _log = structlog.get_logger(__name__)
 
 # What may be held back while a snapshot is on its way; past it the oldest goes, which is one more gap to mend.
 HELD_EVENTS = 512
+# A row is written behind what the owner has published, by at most this much: a viewer that is still ahead of a row that
+# was read later than that has its cursor from nowhere. In seconds.
+ROW_AGE_SECONDS = 2.0
 
 # What was heard about a plan that has shown no event yet: nothing, that no generator knows it, or that nobody answered.
 Answer = Literal["none", "unknown", "unanswered"]
@@ -48,6 +51,8 @@ class Channel:
         self._last_frame = b""
         self._snapshot: tuple[Cursor, bytes] | None = None
         self._held: deque[PlanEvent] = deque(maxlen=HELD_EVENTS)
+        # Viewers whose cursor is beyond what we know, and since when they wait for us to come there.
+        self._ahead: dict[Viewer, float] = {}
 
     @property
     def at(self) -> Cursor | None:
@@ -60,9 +65,14 @@ class Channel:
         return self._terminal is not None
 
     @property
+    def outrun(self) -> bool:
+        """Whether a viewer says that it has seen more than we have."""
+        return bool(self._ahead)
+
+    @property
     def gapped(self) -> bool:
-        """Whether something is missing that only a snapshot can bring."""
-        return bool(self._held) or isinstance(self.position, Torn)
+        """Whether something is missing that has to be asked for."""
+        return bool(self._held) or self.outrun or isinstance(self.position, Torn)
 
     @property
     def status(self) -> PlanStatus:
@@ -159,8 +169,19 @@ class Channel:
         self.viewers.add(viewer)
         self._tell(viewer)
 
+    def remove(self, viewer: Viewer) -> None:
+        """A viewer has gone."""
+        self.viewers.discard(viewer)
+        self._ahead.pop(viewer, None)
+
     def _tell(self, viewer: Viewer) -> None:
-        match resume(self.position, viewer.cursor if viewer.waiting else None):
+        owed = resume(self.position, viewer.cursor if viewer.waiting else None)
+        if owed == "ahead":
+            self._ahead.setdefault(viewer, self._clock())
+            self._on_gap(self)
+            return
+        self._ahead.pop(viewer, None)
+        match owed:
             case "continue":
                 viewer.follow(stale=False)
             case "snapshot":
@@ -171,6 +192,20 @@ class Channel:
                 viewer.end(None)
             case "wait":
                 pass
+
+    def be_sure(self, *, of_owner: bool) -> None:
+        """We have asked, and have all that there was to hear: who is ahead of that gets the state all the same.
+
+        The owner knows what it has published in its own attempt. A row may be older than what a viewer has seen.
+        """
+        if not isinstance(self.position, Live):
+            return
+        attempt, then = self.position.at.attempt, self._clock() - ROW_AGE_SECONDS
+        for viewer, since in tuple(self._ahead.items()):
+            assert viewer.cursor is not None
+            if since <= then or (of_owner and viewer.cursor.attempt == attempt):
+                del self._ahead[viewer]
+                viewer.follow(stale=True)
 
     def holds_end(self, cursor: Cursor | None) -> bool:
         """Whether a viewer with this cursor has had the terminal event."""

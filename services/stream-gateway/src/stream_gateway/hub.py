@@ -61,7 +61,7 @@ class Hub:
     def leave(self, watch: Watch) -> None:
         """End a watch. The last one out takes the entry away: newcomers make a new one."""
         attachment, channel = watch.attachment, watch.channel
-        channel.viewers.discard(watch.viewer)
+        channel.remove(watch.viewer)
         if channel.viewers or attachment.retired:
             return
         attachment.retired = True

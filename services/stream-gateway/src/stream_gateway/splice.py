@@ -142,19 +142,22 @@ def _mending(at: Cursor, arrival: Arrival) -> Decision:
             assert_never(arrival.kind)
 
 
-Resumption = Literal["wait", "continue", "snapshot", "terminal", "nothing"]
+Resumption = Literal["wait", "ahead", "continue", "snapshot", "terminal", "nothing"]
 
 
 def resume(position: Position, cursor: Cursor | None) -> Resumption:
     """What a viewer who has seen everything up to `cursor` is owed first.
 
-    `nothing`: it holds the terminal event already. `wait`: we cannot say before a snapshot has come.
+    `nothing`: it holds the terminal event already. `wait`: we cannot say before a snapshot has come. `ahead`: it says
+    that it has seen more than we have, which may be true when another gateway heard of the plan and we did not.
     """
     match position:
         case Fresh() | Torn():
             return "wait"
         case Live(at):
-            return "continue" if cursor == at else "snapshot"
+            if cursor is None or cursor < at:
+                return "snapshot"
+            return "continue" if cursor == at else "ahead"
         case Ended(at):
             return "nothing" if cursor == at else "terminal"
         case _:

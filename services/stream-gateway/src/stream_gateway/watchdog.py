@@ -81,12 +81,12 @@ class Watchdog:
 
     def _reattach(self, watched: Sequence[Attachment]) -> None:
         """What was published while we were away is lost to us: every plan is asked about again."""
-        if not self._broker.connected:
-            return
-        returned = self._broker.reconnects != self._reconnects
-        self._reconnects = self._broker.reconnects
+        connected = self._broker.connected
+        returned = connected and self._broker.reconnects != self._reconnects
+        if connected:
+            self._reconnects = self._broker.reconnects
         for attachment in watched:
-            if returned or not attachment.subscribed:
+            if returned or attachment.channel.outrun or (connected and not attachment.subscribed):
                 attachment.ask()
 
     def _due(self, watched: Sequence[Attachment], now: float) -> list[Attachment]:
