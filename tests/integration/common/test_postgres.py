@@ -64,3 +64,33 @@ async def test_nobody_at_the_address_is_an_outage() -> None:
         with pytest.raises(DatabaseUnavailableError):
             await away.execute("SELECT 1")
         assert not away.reachable
+
+
+async def test_what_is_notified_is_heard_until_the_connection_is_lost(database: str) -> None:
+    """Each payload once and in order; a connection that the server ends is an outage, and the pool gets it back."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    async with open_database(SecretStr(database), "listener", size=2) as opened, asyncio.timeout(10):
+        listening = asyncio.create_task(opened.listen("news", heard.put_nowait))
+        ask = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'listener' AND query LIKE 'LISTEN%'"
+        while await opened.fetchval(ask) != 1:
+            await asyncio.sleep(0.02)
+        for word in ("one", "two"):
+            await opened.execute("SELECT pg_notify('news', $1)", word)
+            assert await heard.get() == word
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'"
+        await opened.execute(end)
+        with pytest.raises(DatabaseUnavailableError):
+            await listening
+
+
+async def test_a_listener_that_is_cancelled_gives_its_connection_back(narrow: Database) -> None:
+    """The pool's only connection is free again, and hears nothing any more."""
+    heard: list[str] = []
+    listening = asyncio.create_task(narrow.listen("news", heard.append))
+    await asyncio.sleep(0.2)
+    with pytest.raises(DatabaseUnavailableError):
+        await narrow.execute("SELECT 1")
+    listening.cancel()
+    await asyncio.wait({listening})
+    await narrow.execute("SELECT pg_notify('news', 'late')")
+    assert heard == []

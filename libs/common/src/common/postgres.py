@@ -1,8 +1,8 @@
 """The one way to Postgres: a pool with the deadlines that asyncpg leaves open, and one error for "it is not there"."""
 
-from asyncio import timeout
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio import Event, timeout
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -15,6 +15,8 @@ COMMAND_SECONDS = 10
 CONNECT_SECONDS = 5
 # asyncpg's own acquire waits for ever for a free connection.
 ACQUIRE_SECONDS = 5.0
+# A listener that hears nothing asks so often whether its connection still lives.
+LISTEN_CHECK_SECONDS = 10.0
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
@@ -113,6 +115,33 @@ class Database:
         """One statement whose answer does not matter."""
         async with self.connection() as connection:
             await connection.execute(query, *arguments)
+
+    async def listen(self, channel: str, hear: Callable[[str], None]) -> None:
+        """Call `hear` with every payload that is NOTIFYed on a channel; never returns, and keeps a connection."""
+        lost = Event()
+
+        def heard(_: object, __: object, ___: object, payload: object) -> None:
+            hear(str(payload))
+
+        def terminated(_: object) -> None:
+            lost.set()
+
+        async with self.connection() as connection:
+            connection.add_termination_listener(terminated)
+            await connection.add_listener(channel, heard)
+            try:
+                while not lost.is_set():
+                    with suppress(TimeoutError):
+                        async with timeout(LISTEN_CHECK_SECONDS):
+                            await lost.wait()
+                    if not lost.is_set():
+                        await connection.execute("SELECT 1")
+            finally:
+                # The pool takes no connection back on which somebody listens.
+                if not _is_closed(connection):
+                    connection.remove_termination_listener(terminated)
+                    await connection.remove_listener(channel, heard)
+        raise DatabaseUnavailableError(f"the connection that listens to {channel} was lost")
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from common.server import Draining
 from common.tasks import background
 from generator.control import ControlDesk
 from generator.endpoints import Endpoints
+from generator.fence_watch import FenceWatch
 from generator.jobs import JobIntake
 from generator.openrouter import OpenRouterConfig, OpenRouterService, new_session
 from generator.pacing import Pacer
@@ -104,6 +105,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings) -> _Generator
         "usage": recorder.run,
         "pacer": pacer.run,
         "saver": saver.run,
+        "fences": FenceWatch(database, runs.find, saver.soon).run,
         "control": desk.run,
         "presence": presence.run,
         "sweeper": Sweeper(saves, service, settings.attempts).run,

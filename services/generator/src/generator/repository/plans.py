@@ -14,6 +14,8 @@ from generator.identity import Claim, Ending, Refused
 from generator.repository.views import COLUMNS, document_of, to_view
 
 LEASE_SECONDS = 8
+# Of a tombstone, when whoever ends the plan could not find out.
+USUAL_WEEKS = 4
 
 _CLAIM = """
 INSERT INTO generator.monthly_plans AS p
@@ -23,13 +25,12 @@ ON CONFLICT (plan_id) DO UPDATE
 SET attempt = p.attempt + 1, seq = 0, owner = excluded.owner, lease_until = excluded.lease_until, updated_at = now()
 WHERE p.status = 'generating' AND p.deleted_at IS NULL AND p.attempt < $9
   AND (p.owner IS NULL OR p.lease_until < now())
-RETURNING attempt, generation_started_at, content, partial_content, progress,
+RETURNING attempt, content, partial_content, progress,
           extract(epoch FROM now() - generation_started_at)::float8 * 1000 AS elapsed_ms
 """
 
 _REFUSED = f"""
-SELECT {COLUMNS}, owner = $2 AS owned_here,
-       greatest(extract(epoch FROM lease_until - now()), 0)::float8 AS wait
+SELECT {COLUMNS}, greatest(extract(epoch FROM lease_until - now()), 0)::float8 AS wait
 FROM generator.monthly_plans WHERE plan_id = $1
 """  # noqa: S608 - constants
 
@@ -41,11 +42,14 @@ WHERE plan_id = $1 AND attempt = $2 AND owner = $3 AND status = 'generating'
 RETURNING true
 """
 
+# Where it is said that a plan was ended over its owner's head.
+ENDED_CHANNEL = "generator_plan_ended"
+
 # The row of a plan that somebody other than its owner ends. It fences the claim and the owner at once.
 _END = f"""
 INSERT INTO generator.monthly_plans AS p
     (plan_id, user_id, weeks, status, attempt, seq, ended_as, charge, code, completed_at)
-VALUES ($1, $2, 4, 'failed', 1, 1, $3, 'released', $4, now())
+VALUES ($1, $2, $6, 'failed', 1, 1, $3, 'released', $4, now())
 ON CONFLICT (plan_id) DO UPDATE
 SET attempt = p.attempt + 1, seq = 1, ended_as = $3, code = $4, owner = NULL, lease_until = NULL,
     status = CASE WHEN $3 = 'cancelled' AND p.partial_content IS NOT NULL THEN 'partial' ELSE 'failed' END,
@@ -83,17 +87,16 @@ class PlanRepository:
         return Claim(
             plan_id=job.plan_id,
             attempt=row["attempt"],
-            started_at=row["generation_started_at"],
             partial=document_of(row),
             percent=progress.get("percent", 0.0),
             elapsed_ms=int(row["elapsed_ms"]) if row["attempt"] > 1 else 0,
         )
 
     async def _refusal(self, plan_id: UUID) -> Refused:
-        row = await self._database.fetchrow(_REFUSED, plan_id, self._owner)
+        row = await self._database.fetchrow(_REFUSED, plan_id)
         if row is None:
             raise LookupError(f"plan {plan_id} can be neither claimed nor read")
-        return Refused(to_view(row), row["wait"] or 0.0, bool(row["owned_here"]))
+        return Refused(to_view(row), row["wait"] or 0.0)
 
     async def finish(
         self, claim: Claim, ending: Ending, seq: int, progress: dict[str, object], usage: Usage, outcome_id: UUID
@@ -129,14 +132,24 @@ class PlanRepository:
         return bool(mine == outcome_id)
 
     async def end(
-        self, plan_id: UUID, user_id: UUID, ended_as: str, code: ErrorCode | None, *, only_unowned: bool
+        self,
+        plan_id: UUID,
+        user_id: UUID,
+        ended_as: str,
+        code: ErrorCode | None,
+        *,
+        only_unowned: bool,
+        weeks: int | None = None,
     ) -> PlanView | None:
-        """End a plan that runs elsewhere or nowhere; a tombstone when nobody has claimed it.
+        """End a plan that runs elsewhere or nowhere; a tombstone, of `weeks` weeks, when nobody has claimed it.
 
         Returns the row as it is then, which an earlier outcome may have written; None when `only_unowned` and an
         owner's lease runs.
         """
-        row = await self._database.fetchrow(_END, plan_id, user_id, ended_as, code, only_unowned)
+        row = await self._database.fetchrow(_END, plan_id, user_id, ended_as, code, only_unowned, weeks or USUAL_WEEKS)
+        if row is not None and not only_unowned:
+            # Only so that a fenced owner looks at once: it would find out with its next save.
+            await self._database.execute("SELECT pg_notify($1, $2)", ENDED_CHANNEL, str(plan_id))
         if row is None:
             row = await self._database.fetchrow(
                 f"SELECT {COLUMNS} FROM generator.monthly_plans WHERE plan_id = $1"  # noqa: S608 - constant
