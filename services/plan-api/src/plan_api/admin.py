@@ -11,11 +11,11 @@ import asyncpg
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.contracts.public import QuotaView
 from common.postgres import UNAVAILABLE, open_database
 from plan_api import quota
 from plan_api.quota import Policy
 from plan_api.repository import accounts
-from plan_api.responses import QuotaView
 from plan_api.service import Quota
 from plan_api.settings import PlansPerMonth
 

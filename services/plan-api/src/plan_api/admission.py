@@ -23,6 +23,9 @@ from plan_api.repository.outbox import OutboxRow
 _log = structlog.get_logger(__name__)
 
 CREATED = 201
+ACCEPTED = 202
+# Refusals that a plan which has ended unnoticed may have caused.
+LIMITS = frozenset({ErrorCode.QUOTA_EXCEEDED, ErrorCode.TOO_MANY_RUNNING})
 _RETRY_SECONDS = 10
 _BROKER_RETRY_SECONDS = 5
 
@@ -66,50 +69,70 @@ class Admission:
                 quota_exceeded.
             common.postgres.UNAVAILABLE: Postgres is away.
         """
-        if start.mode == "stream" and not self._broker.connected:
-            detail = "Live generation is not available just now. Try again shortly, or use the synchronous call."
-            raise ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=_BROKER_RETRY_SECONDS)
+        if start.mode == "stream":
+            self.require_broker()
         try:
             accepted, job = await self._transact(start)
         except ApiError as refusal:
-            if refusal.code not in (ErrorCode.QUOTA_EXCEEDED, ErrorCode.TOO_MANY_RUNNING):
-                raise
             # A lost outcome must lock nobody out.
-            if not await self._reconciler.settle_ended_of(start.user_id):
+            if refusal.code not in LIMITS or not await self.reconcile(start.user_id):
                 raise
             accepted, job = await self._transact(start)
         if job is not None:
-            await self._outbox.publish(job)
+            await self.publish(job)
         return accepted
+
+    def require_broker(self) -> None:
+        """Nothing is accepted to be streamed that could not be.
+
+        Raises:
+            ApiError: unavailable.
+        """
+        if not self._broker.connected:
+            detail = "Live generation is not available just now. Try again shortly, or use the synchronous call."
+            raise ApiError(ErrorCode.UNAVAILABLE, detail, retry_after=_BROKER_RETRY_SECONDS)
+
+    async def reconcile(self, user_id: UUID) -> bool:
+        """Settle the user's plans that have ended without our knowing; whether there were any."""
+        return bool(await self._reconciler.settle_ended_of(user_id))
+
+    async def publish(self, job: OutboxRow) -> None:
+        """Send a committed job. Never fails: the relay does what is left undone."""
+        await self._outbox.publish(job)
 
     async def _transact(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
         plan_id = uuid4()
         async with self._database.transaction() as transaction:
-            stored = await preferences.find(transaction, start.preference_id, start.user_id)
-            if stored is None:
-                raise ApiError(ErrorCode.NOT_FOUND, "There are no inputs with this preferenceId.")
             if start.key is not None:
                 earlier = await idempotency.remember(transaction, start.key, CREATED, plan_id=plan_id)
                 if earlier is not None:
                     return await self._replay(transaction, earlier.plan_id), None
-            period = quota.period_of(datetime.now(UTC))
-            account = await accounts.lock(transaction, start.user_id, period)
-            self._refuse(account, await generations.count_running(transaction, start.user_id))
-            new = NewGeneration(
-                plan_id,
-                start.user_id,
-                start.preference_id,
-                start.mode,
-                stored.preferences,
-                start.on_disconnect,
-                period,
-            )
-            row = await generations.reserve(transaction, new, NEWS_SECONDS)
-            job = None
-            if start.mode == "stream":
-                job = await outbox.insert(transaction, plan_id, 1, row.job().to_json())
-        _log.info("plan.admitted", plan_id=str(plan_id), mode=start.mode)
+            row, job = await self.reserve(transaction, start, plan_id)
         return Accepted(row), job
+
+    async def reserve(
+        self, transaction: Connection, start: Start, plan_id: UUID
+    ) -> tuple[GenerationRow, OutboxRow | None]:
+        """Admit one plan within a transaction; a refusal has written nothing, so that another may follow it.
+
+        Raises:
+            ApiError: not_found, too_many_running, quota_exceeded.
+        """
+        stored = await preferences.find(transaction, start.preference_id, start.user_id)
+        if stored is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "There are no inputs with this preferenceId.")
+        period = quota.period_of(datetime.now(UTC))
+        account = await accounts.lock(transaction, start.user_id, period)
+        self._refuse(account, await generations.count_running(transaction, start.user_id))
+        new = NewGeneration(
+            plan_id, start.user_id, start.preference_id, start.mode, stored.preferences, start.on_disconnect, period
+        )
+        row = await generations.reserve(transaction, new, NEWS_SECONDS)
+        job = None
+        if start.mode == "stream":
+            job = await outbox.insert(transaction, plan_id, 1, row.job().to_json())
+        _log.info("plan.reserved", plan_id=str(plan_id), mode=start.mode)
+        return row, job
 
     def _refuse(self, account: Account, running: int) -> None:
         match quota.refusal(account, running, self._policy):

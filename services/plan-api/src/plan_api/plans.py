@@ -8,13 +8,13 @@ import structlog
 from common.contracts.errors import ErrorCode, PlanError
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
+from common.contracts.public import PlanDetail, PlanPage, PlanSummary
 from common.generator_client import GeneratorClient, GeneratorUnavailableError, generators_unavailable
 from common.postgres import Database
 from common.problems import ApiError
 from plan_api import cursor
 from plan_api.repository import generations, outbox
 from plan_api.repository.generations import GenerationRow
-from plan_api.responses import PlanDetail, PlanPage, PlanSummary
 from plan_api.settlement import Settlement
 
 _log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ class Plans:
 
     async def _cancel(self, row: GenerationRow) -> None:
         try:
-            view = await self._generator.cancel(row.plan_id, row.user_id)
+            view = await self._generator.cancel(row.plan_id, row.user_id, weeks=row.weeks)
         except GeneratorUnavailableError as error:
             raise generators_unavailable() from error
         if not await self._settlement.settle_from(view):

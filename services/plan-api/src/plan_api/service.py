@@ -5,13 +5,13 @@ from uuid import UUID, uuid4
 
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import PlanInputs, Preferences, coming_monday
+from common.contracts.public import PreferenceCreated, QuotaView, StoredInputs
 from common.postgres import Database
 from common.problems import ApiError
 from plan_api import quota
 from plan_api.quota import Policy
 from plan_api.repository import accounts, idempotency, preferences
 from plan_api.repository.idempotency import IdempotencyKey
-from plan_api.responses import PreferenceCreated, QuotaView, StoredInputs
 
 _CREATED = 201
 

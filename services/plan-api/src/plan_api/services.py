@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from plan_api.admission import Admission
+from plan_api.batches import Batches
 from plan_api.plans import Plans
 from plan_api.service import Inputs, Quota
 from plan_api.synchronous import Synchronous
@@ -18,6 +19,7 @@ class Services:
     quota: Quota
     plans: Plans
     admission: Admission
+    batches: Batches
     synchronous: Synchronous
 
 

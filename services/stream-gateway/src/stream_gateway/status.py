@@ -2,30 +2,18 @@
 
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
-from common.contracts.base import Envelope
 from common.contracts.errors import ErrorCode, PlanError
-from common.contracts.events import Phase, PlanStatus, Progress, Snapshot
+from common.contracts.events import Phase, Progress, Snapshot
 from common.contracts.internal import PlanView
+from common.contracts.public import StatusReply
 from common.generator_client import GeneratorClient
 from stream_gateway.attach import OWNER_SECONDS
 from stream_gateway.ownership import Ownership
 from stream_gateway.plan_event import MalformedEventError, read_event
-
-
-class StatusReply(Envelope):
-    """The answer of `GET /api/streaming/status/{planId}`."""
-
-    plan_id: UUID
-    status: PlanStatus
-    phase: Phase | None = Field(description="live only")
-    progress: Progress
-    seq: int
-    attempt: int
-    error: PlanError | None = None
 
 
 class StatusReader:

@@ -1,0 +1,1 @@
+"""How many plans a core can carry, and how soon a token is seen: `make bench`."""

@@ -1,0 +1,57 @@
+"""Whether memory stays flat while very many short plans come and go."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from planbench.rig import Rig
+from planbench.usage import read_usage
+
+SHORTEST_TOKENS = 170
+"""A plan of four weeks with all its days cannot be shorter: that is nearly all structure."""
+_TOKENS_PER_SECOND = 200.0
+_STARTS_PER_SECOND = 40.0
+_PATIENCE_SECONDS = 120.0
+_SAMPLES = 40
+
+
+async def measure(rig: Rig, plans: int, starts_per_second: float = _STARTS_PER_SECOND) -> dict[str, Any]:
+    """Resident memory of each process while so many plans are made."""
+    await rig.source.pace(tokens=SHORTEST_TOKENS, rate=_TOKENS_PER_SECOND)
+    samples: list[tuple[int, dict[str, int]]] = []
+
+    def on_second(line: Mapping[str, Any]) -> None:
+        if line["ended"] >= len(samples) * plans / _SAMPLES:
+            samples.append((line["ended"], read_usage(rig.stack.pids, memory=True).memory))
+
+    observation = await rig.observe(
+        f"{plans} short plans",
+        None,
+        on_second,
+        starts=plans,
+        rate=starts_per_second,
+        tokens_per_second=_TOKENS_PER_SECOND,
+        seconds=plans / starts_per_second * 3 + _PATIENCE_SECONDS,
+    )
+    client = observation.client
+    samples.append((client.counts["completed"], read_usage(rig.stack.pids, memory=True).memory))
+    return {
+        "plans": plans,
+        "completed": client.counts["completed"],
+        "lost": client.lost,
+        "plansPerSecond": round(client.counts["completed"] / client.seconds, 2),
+        "cpuMsPerPlan": {name: round(cpu * 1000 / plans, 2) for name, cpu in observation.whole.cpu.items()},
+        "lagMs": client.histograms["lag"].milliseconds(),
+        "growth": growth(samples),
+        "samples": [{"plans": done, "kib": kib} for done, kib in samples],
+    }
+
+
+def growth(samples: list[tuple[int, dict[str, int]]]) -> dict[str, float]:
+    """By process, the last quarter's mean memory over the second's: 1.0 is flat. The first quarter is warming up."""
+    quarter = max(len(samples) // 4, 1)
+    early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
+
+    def mean(of: list[tuple[int, dict[str, int]]], name: str) -> float:
+        return sum(kib[name] for _, kib in of) / len(of)
+
+    return {name: round(mean(late, name) / mean(early, name), 4) for name in samples[-1][1]}

@@ -1,0 +1,61 @@
+"""What processes have used: CPU seconds and memory, each with its children, by name."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """At one moment. CPU in seconds (user and system), memory in KiB."""
+
+    at: float
+    cpu: dict[str, float]
+    memory: dict[str, int]
+
+    def since(self, before: "Usage") -> dict[str, float]:
+        """CPU seconds by name between two moments."""
+        return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
+
+
+def read_usage(pids: Mapping[str, int], *, memory: bool = False) -> Usage:
+    """The usage of these processes; instances of one service (`generator-1`, `generator-2`) count together."""
+    cpu: dict[str, float] = {}
+    used: dict[str, int] = {}
+    for name, pid in pids.items():
+        service = name.rstrip("0123456789").rstrip("-")
+        cpu[service] = cpu.get(service, 0.0) + cpu_seconds(pid)
+        if memory:
+            used[service] = used.get(service, 0) + memory_kib(pid)
+    return Usage(time.monotonic(), cpu, used)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, its living children and those it has waited for."""
+    process = psutil.Process(pid)
+    own = process.cpu_times()
+    seconds = own.user + own.system + own.children_user + own.children_system
+    for child in process.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        seconds += times.user + times.system
+    return float(seconds)
+
+
+def memory_kib(pid: int) -> int:
+    """Resident memory; of a process with children their proportional shares, because they share most of it."""
+    process = psutil.Process(pid)
+    children = process.children(recursive=True)
+    if not children:
+        return int(process.memory_info().rss) // 1024
+    total = 0
+    for each in (process, *children):
+        try:
+            total += each.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return total // 1024
