@@ -10,7 +10,7 @@ CODE := libs services deploy scripts tests
 PROJECTS := $(wildcard */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-full faults lint format lock clean
+.PHONY: help run stop test test-full faults bench lint format describe lock clean
 # One install, and one runner in the foreground: nothing here is to run side by side.
 .NOTPARALLEL:
 
@@ -20,8 +20,9 @@ help: ## list the targets
 run: .venv/.installed ## start everything and print the page's address; Ctrl-C ends it (settings: make run ARGS=--help)
 	@exec $(BIN)/python -m local_stack $(or $(ARGS),run)
 
-stop: .venv/.installed ## end what `make run` started, from another terminal
-	@$(BIN)/python -m local_stack stop
+# Without .run nothing has ever been run here, or `make clean` has ended it: no reason to install anything.
+stop: $(if $(wildcard .run),.venv/.installed) ## end what `make run` started, from another terminal
+	@if [ -d .run ]; then $(BIN)/python -m local_stack stop; else echo "No stack runs in .run."; fi
 
 test: .venv/.installed ## unit, integration and end-to-end tests on embedded servers (PYTEST_ARGS=…)
 	@$(PYTEST) -m "not full and not faults" $(PYTEST_ARGS)
@@ -29,8 +30,11 @@ test: .venv/.installed ## unit, integration and end-to-end tests on embedded ser
 test-full: .venv/.installed ## those and the long ones
 	@$(PYTEST) -m "not faults" $(PYTEST_ARGS)
 
-faults: .venv/.installed ## every fault under 30 plans and 60 viewers, and their table (PYTEST_ARGS="--seed 7 --table FILE")
+faults: .venv/.installed ## every fault under 30 plans and 60 viewers, and their table (PYTEST_ARGS="--seed 7", or --write-docs)
 	@$(BIN)/python -m pytest tests/faults --load full $(PYTEST_ARGS)
+
+bench: .venv/.installed ## plans a core carries, lag, CPU and memory, and their table (ARGS="--short", ARGS=--help)
+	@PYTHONPATH=tests/bench $(BIN)/python -m planbench $(ARGS)
 
 lint: .venv/.installed ## style, types, import rules and lock files
 	$(BIN)/ruff check $(CODE)
@@ -42,6 +46,9 @@ lint: .venv/.installed ## style, types, import rules and lock files
 format: .venv/.installed ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix-only $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+describe: .venv/.installed ## write docs/openapi.json and docs/asyncapi.yaml from the wire models
+	$(BIN)/python scripts/describe.py make
 
 lock: .venv/.installed ## make the lock files anew after a change of dependencies
 	$(BIN)/python scripts/locks.py make
