@@ -17,12 +17,17 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.contracts.errors import ErrorCode
+from common.http_protocol import BoundedHttpProtocol
 from common.problems import ApiError, problem_response
 
 _log = structlog.get_logger(__name__)
 
-# A closed laptop lid sends no FIN: unacknowledged data must not keep a stream for the system's 15 minutes.
+# A closed laptop lid sends no FIN: unacknowledged data must not keep a stream for the system's 15 minutes. Linux takes
+# a window that stays shut for the same; see `common.http_protocol` for what that means to a client that does not read.
 VANISHED_CLIENT_MS = 20_000
+# What the kernel takes ahead of the network, beside what is in flight. By default it would be megabytes for a client
+# that reads slowly, all of it old news by the time it is read.
+UNSENT_BYTES = 16 * 1024
 BACKLOG = 2048
 
 
@@ -85,7 +90,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose accepted connections notice a vanished client.
+    """A listening socket whose accepted connections notice a vanished client, and keep little for a slow one.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -96,6 +101,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sys.platform == "linux":
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_CLIENT_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
@@ -116,7 +122,7 @@ async def serve(app: ASGIApp, host: str, port: int, draining: Draining, shutdown
     listener = listen(host, port)
     config = uvicorn.Config(
         LastWord(app),
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -9,14 +9,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from common import sse
-from stream_gateway.viewer import Viewer
-
-_log = structlog.get_logger(__name__)
+from common.http_protocol import has_stalled
+from stream_gateway.viewer import Reason, Viewer
 
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -26,6 +24,7 @@ HEADERS = {
 # What a client waits before it comes again; spread, so that the viewers of a closed gateway do not come as one.
 RETRY_MS = (1000, 3000)
 SNAPSHOT_INTERVAL = 0.2  # at most five a second in the mode of whole documents
+_GONE: frozenset[Reason | None] = frozenset({"disconnected", "stalled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,6 @@ class StreamLimits:
 
     heartbeat: float = 15
     max_age: float = 600
-    stall: float = 30
 
     def age(self) -> float:
         """How long one stream may live: up to a tenth less, so that they do not end together."""
@@ -75,12 +73,9 @@ class EventStream(Response):
         timers = [loop.call_later(self._limits.age(), viewer.close, "age")]
         if self._expires_in is not None:
             timers.append(loop.call_later(max(0.0, self._expires_in), viewer.close, "token_expired"))
-        watcher = loop.create_task(_watch(receive, viewer))
+        watcher = loop.create_task(_watch(scope, receive, viewer))
         try:
             await self._write(send)
-        except TimeoutError:
-            viewer.close("stalled")
-            _log.warning("stream.stalled", seconds=self._limits.stall)
         finally:
             viewer.close("failed")
             watcher.cancel()
@@ -98,7 +93,7 @@ class EventStream(Response):
         while True:
             await self._viewer.wait()
             reason = self._viewer.reason
-            if reason == "disconnected":
+            if reason in _GONE:
                 return
             waiting = self._viewer.take()
             if reason is not None:
@@ -114,9 +109,8 @@ class EventStream(Response):
         await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
 
     async def _send(self, send: Send, message: dict[str, object]) -> None:
-        """Raises TimeoutError when the client takes nothing for as long as it may."""
-        async with asyncio.timeout(self._limits.stall):
-            await send(message)
+        """Wait until the client has taken what was sent before; who never does is disconnected by the server."""
+        await send(message)
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _pace(self) -> None:
@@ -137,7 +131,7 @@ class EventStream(Response):
         self._heartbeat = loop.call_later(left + 0.001, self._arm)
 
 
-async def _watch(receive: Receive, viewer: Viewer) -> None:
+async def _watch(scope: Scope, receive: Receive, viewer: Viewer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    viewer.close("disconnected")
+    viewer.close("stalled" if has_stalled(scope) else "disconnected")

@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 from stream_gateway.cursor import Cursor
 
 Mode = Literal["deltas", "snapshots"]
-# Why a stream was closed; kept in `stream_sessions`.
+# Why a stream was closed; kept in `stream_sessions`. `disconnected`: the client closed it. `stalled`: the client took
+# nothing for as long as it may, be it that it does not read or that it has vanished without a word.
 Reason = Literal["ended", "disconnected", "drain", "age", "token_expired", "stalled", "failed"]
 
 

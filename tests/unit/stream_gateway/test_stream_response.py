@@ -1,0 +1,96 @@
+"""The response of one viewer, without a server: how it ends, and what a client costs it that takes nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.types import Message, Scope
+
+from common.http_protocol import EXTENSION
+from stream_gateway.cursor import Cursor
+from stream_gateway.stream_response import EventStream, StreamLimits
+from stream_gateway.viewer import Reason, Viewer
+
+SECONDS = 2.0
+
+
+class Plan:
+    """Counts how often its state is encoded."""
+
+    at = Cursor(1, 0)
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def snapshot(self) -> bytes:
+        """The state."""
+        self.encoded += 1
+        return b"event: snapshot\ndata: {}\n\n"
+
+
+class Client:
+    """The other end: takes so many messages, then nothing; goes when it is told to."""
+
+    def __init__(self, takes: int) -> None:
+        self.state: dict[object, object] = {"stalled": False}
+        self.scope: Scope = {"type": "http", "extensions": {EXTENSION: self.state}}
+        self.taken: list[Message] = []
+        self.full = asyncio.Event()
+        self._takes = takes
+        self._gone = asyncio.Event()
+
+    def lose(self, *, stalled: bool) -> None:
+        """The connection is lost, as a server has it: every wait for it ends."""
+        self.state["stalled"] = stalled
+        self._gone.set()
+
+    async def receive(self) -> dict[str, Any]:
+        """Nothing comes from it but its going."""
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take it, or wait as a full buffer does."""
+        if len(self.taken) == self._takes:
+            self.full.set()
+            await self._gone.wait()
+            return
+        self.taken.append(message)
+
+
+def _stream(viewer: Viewer, on_close: Callable[[], None]) -> EventStream:
+    return EventStream(viewer, b"event: connected\ndata: {}\n\n", StreamLimits(), on_close)
+
+
+@pytest.mark.parametrize(("stalled", "reason"), [(True, "stalled"), (False, "disconnected")])
+async def test_why_a_client_that_took_nothing_was_lost(*, stalled: bool, reason: Reason) -> None:
+    """The server knows whether it ended the connection; nothing is sent after it, and the place is given back once."""
+    plan, client, closed = Plan(), Client(takes=2), list[bool]()
+    viewer = Viewer(plan)
+    viewer.follow(stale=True)
+    serving = asyncio.create_task(
+        _stream(viewer, lambda: closed.append(True))(client.scope, client.receive, client.send)
+    )
+    async with asyncio.timeout(SECONDS):
+        await client.full.wait()
+        client.lose(stalled=stalled)
+        await serving
+    assert (viewer.reason, closed) == (reason, [True])
+    assert [message["type"] for message in client.taken] == ["http.response.start", "http.response.body"]
+
+
+async def test_nothing_is_encoded_for_a_client_that_takes_nothing() -> None:
+    """Whatever happens to the plan meanwhile: it costs the one document that could not be sent."""
+    plan, client = Plan(), Client(takes=2)
+    viewer = Viewer(plan, mode="snapshots")
+    viewer.follow(stale=True)
+    serving = asyncio.create_task(_stream(viewer, lambda: None)(client.scope, client.receive, client.send))
+    async with asyncio.timeout(SECONDS):
+        await client.full.wait()
+        for _ in range(100):
+            viewer.put(b"event: progress\ndata: {}\n\n")
+            await asyncio.sleep(0)
+        client.lose(stalled=True)
+        await serving
+    assert plan.encoded == 1
