@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 # Imported before anything fails: pytest's plugin would otherwise do it in the middle of its report, where CPython 3.11
 # can run into its parser's recursion count.
@@ -15,6 +16,8 @@ from hypothesis import settings
 settings.register_profile("planstream", deadline=None)
 settings.load_profile("planstream")
 
+# The default draws tracebacks with all their variables, which takes seconds in which the loop stands still.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 _ROOM_BYTES = 4 * 1024**3
 

@@ -1,18 +1,26 @@
-"""Parts of a generator on a real Postgres: two owners of the same table, as in two processes."""
+"""A generator on real servers: its repositories as in two processes, and the whole of it against the emulator."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import nats
 import pytest
+from nats.aio.client import Client
 from pydantic import SecretStr
 
+from common.broker import JOBS, OUTCOMES
 from common.contracts.inputs import Preferences
 from common.contracts.messages import GenerateJob
 from common.postgres import Database, open_database
 from generator.repository import PlanRepository, SaveRepository, ViewRepository
+from generator.settings import Settings
+from openrouter_emulator import RunningEmulator, running_emulator
+from openrouter_emulator import Settings as EmulatorSettings
+from testkit.generator_process import TOKEN, Generator, StartGenerator, serve
 
 
 class Owner:
@@ -93,3 +101,46 @@ def new_job() -> Callable[..., GenerateJob]:
         return GenerateJob.model_validate(values | changes)
 
     return make
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[RunningEmulator]:
+    """OpenRouter, fast."""
+    async with running_emulator(EmulatorSettings(ttft_seconds=0.02, tokens_per_second=2000)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(nats_url: str) -> AsyncIterator[Client]:
+    """The test's own connection; the streams are there as plan-api would have made them."""
+    connection = await nats.connect(nats_url)
+    for stream in (JOBS, OUTCOMES):
+        await connection.jetstream().add_stream(stream)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def start_generator(
+    migrated: Callable[[str], Awaitable[str]], nats_url: str, emulator: RunningEmulator
+) -> AsyncIterator[StartGenerator]:
+    """Start one or more generators on the same servers."""
+    database_url = await migrated("generator")
+    running: list[Generator] = []
+
+    async def start(**changes: Any) -> Generator:
+        values: dict[str, Any] = {
+            "database_url": SecretStr(database_url),
+            "nats_url": SecretStr(nats_url),
+            "service_token": SecretStr(TOKEN),
+            "openrouter_api_key": SecretStr("sk-test"),
+            "openrouter_base_url": emulator.base_url,
+            "shutdown_seconds": 0.3,
+        }
+        generator = await serve(Settings(**(values | changes)))
+        running.append(generator)
+        return generator
+
+    yield start
+    for generator in running:
+        await generator.stop()

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from common.server import Draining
 from generator.app import create_app
 from generator.settings import Settings
+from testkit.serving import serving
 
 TOKEN = "a-service-token-for-tests"
 
@@ -20,10 +21,7 @@ async def test_postgres_is_down_once_it_did_not_answer() -> None:
     )
     app = create_app(settings, Draining())
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://generator", headers=headers) as client,
-    ):
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
         asked = await client.get("/internal/plans/6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac")
         assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
         assert (await client.get("/internal/plans/6b4bd1c84b434d319a573d5f5ab7d0ac")).status_code == 404

@@ -43,18 +43,17 @@ async def test_first_claim_makes_the_row(owner: Any, new_job: NewJob) -> None:
 
 
 async def test_running_lease_refuses_everybody(owner: Any, other: Any, new_job: NewJob) -> None:
-    """While the lease runs neither another generator nor the owner itself claims again."""
+    """Rule 1: while the lease runs neither another generator nor the owner itself claims again."""
     job = new_job()
     await claim(owner, job)
-    for asker, mine in ((other, False), (owner, True)):
+    for asker in (other, owner):
         refused = await asker.plans.claim(job, MAX_ATTEMPTS)
         assert isinstance(refused, Refused)
-        assert refused.owned_here is mine
         assert 6 < refused.wait <= 8
 
 
 async def test_expired_lease_is_taken_with_what_was_saved(owner: Any, other: Any, new_job: NewJob) -> None:
-    """A takeover is the next attempt and starts from the saved partial document."""
+    """Rule 1: a takeover is the next attempt and starts from the saved partial document."""
     job = new_job()
     first = await claim(owner, job)
     await owner.saves.save([row(first, 3, '{"monthly_summary":"Run"}')])
@@ -64,7 +63,7 @@ async def test_expired_lease_is_taken_with_what_was_saved(owner: Any, other: Any
 
 
 async def test_ten_claims_at_once_have_one_winner(pool: Any, owner: Any, new_job: NewJob) -> None:
-    """However many generators get the job, one becomes the owner."""
+    """Rule 1: however many generators get the job, one becomes the owner."""
     job = new_job()
     owners = [type(owner)(pool) for _ in range(10)]
     results = await asyncio.gather(*(each.plans.claim(job, MAX_ATTEMPTS) for each in owners))
@@ -72,7 +71,7 @@ async def test_ten_claims_at_once_have_one_winner(pool: Any, owner: Any, new_job
 
 
 async def test_partial_save_stores_document_seq_and_lease(owner: Any, new_job: NewJob) -> None:
-    """A save writes attempt, seq and partial document together and renews the lease."""
+    """Rules 1 and 4: a save writes attempt, seq and partial document together and renews the lease."""
     claimed = await claim(owner, new_job())
     await expire(owner.pool, claimed)
     held = await owner.saves.save([row(claimed, 7, '{"monthly_summary":"Run far"}')])
@@ -101,7 +100,7 @@ async def test_week_save_carries_the_finished_week(owner: Any, new_job: NewJob) 
 
 
 async def test_batch_save_fences_each_plan_by_itself(owner: Any, other: Any, new_job: NewJob) -> None:
-    """In one statement the plans that are still ours are saved, and one that was taken is not."""
+    """Rule 1: in one statement the plans that are still ours are saved, and one that was taken is not."""
     kept, lost_job = await claim(owner, new_job()), new_job()
     lost = await claim(owner, lost_job)
     await owner.pool.execute(
@@ -114,7 +113,7 @@ async def test_batch_save_fences_each_plan_by_itself(owner: Any, other: Any, new
 
 
 async def test_save_never_goes_back(owner: Any, new_job: NewJob) -> None:
-    """A save that arrives late with a lower seq changes nothing."""
+    """Rule 1: a save that arrives late with a lower seq changes nothing."""
     claimed = await claim(owner, new_job())
     await owner.saves.save([row(claimed, 9, '{"new":1}')])
     assert await owner.saves.save([row(claimed, 8, '{"old":1}')]) == []
@@ -127,7 +126,7 @@ async def finish(owner: Any, claimed: Claim, ending: Any, outcome_id: Any = None
 
 
 async def test_final_save_stores_the_outcome_once(owner: Any, new_job: NewJob) -> None:
-    """The terminal UPDATE stores document, usage, charge and status; a second outcome changes nothing."""
+    """Rule 3: the terminal UPDATE stores document, usage, charge and status; a second outcome changes nothing."""
     claimed = await claim(owner, new_job())
     assert await finish(owner, claimed, completed(DOCUMENT))
     assert not await finish(owner, claimed, failed(ErrorCode.INTERNAL, None))
@@ -145,14 +144,14 @@ async def test_stored_document_keeps_its_order(owner: Any, new_job: NewJob) -> N
 
 
 async def test_lost_answer_of_a_terminal_update_is_recognised(owner: Any, new_job: NewJob) -> None:
-    """The same outcome stored again reports success: it was our own commit whose answer was lost."""
+    """Rule 3: the same outcome stored again reports success: it was our own commit whose answer was lost."""
     claimed, outcome_id = await claim(owner, new_job()), uuid4()
     assert await finish(owner, claimed, completed(DOCUMENT), outcome_id)
     assert await finish(owner, claimed, completed(DOCUMENT), outcome_id)
 
 
 async def test_fenced_owner_cannot_finish(owner: Any, other: Any, new_job: NewJob) -> None:
-    """After a takeover the older attempt's outcome is refused."""
+    """Rule 1: after a takeover the older attempt's outcome is refused."""
     job = new_job()
     first = await claim(owner, job)
     await expire(owner.pool, first)
@@ -167,7 +166,7 @@ async def test_fenced_owner_cannot_finish(owner: Any, other: Any, new_job: NewJo
 async def test_end_by_another_fences_the_owner(
     owner: Any, other: Any, new_job: NewJob, partial: str | None, status: str, charge: str
 ) -> None:
-    """A cancel by a non-owner is attempt + 1, charged when there is content, and the owner's save no longer matches."""
+    """Rule 8: a non-owner's cancel is attempt + 1, charged when there is content; the owner's save matches no more."""
     job = new_job()
     claimed = await claim(owner, job)
     await owner.saves.save([row(claimed, 4, partial)])
@@ -177,13 +176,31 @@ async def test_end_by_another_fences_the_owner(
 
 
 async def test_cancel_before_the_claim_leaves_a_tombstone(owner: Any, new_job: NewJob) -> None:
-    """A plan cancelled before anybody claimed it refuses the claim with its terminal row."""
+    """Rule 8: a plan cancelled before anybody claimed it refuses the claim with its terminal row."""
     job = new_job()
     view = await owner.plans.end(job.plan_id, job.user_id, "cancelled", None, only_unowned=False)
     assert (view.status, view.charge) == ("failed", "released")
     refused = await owner.plans.claim(job, MAX_ATTEMPTS)
     assert isinstance(refused, Refused)
     assert refused.view.ended_as == "cancelled"
+
+
+@pytest.mark.parametrize(("told", "total"), [(5, 5), (None, 4)])
+async def test_a_tombstone_knows_the_weeks_if_it_was_told(
+    owner: Any, new_job: NewJob, told: int | None, total: int
+) -> None:
+    """A plan that nobody has claimed has as many weeks as whoever ends it says."""
+    job = new_job()
+    view = await owner.plans.end(job.plan_id, job.user_id, "cancelled", None, only_unowned=False, weeks=told)
+    assert view.progress.weeks_total == total
+
+
+async def test_who_has_claimed_a_plan_knows_its_weeks_best(owner: Any, new_job: NewJob) -> None:
+    """What the caller of a cancel says about a plan that has a row changes nothing."""
+    job = new_job()
+    await claim(owner, job)
+    view = await owner.plans.end(job.plan_id, job.user_id, "cancelled", None, only_unowned=False, weeks=5)
+    assert view.progress.weeks_total == 4
 
 
 async def test_sweep_does_not_end_an_owned_plan(owner: Any, other: Any, new_job: NewJob) -> None:
@@ -197,7 +214,7 @@ async def test_sweep_does_not_end_an_owned_plan(owner: Any, other: Any, new_job:
 
 
 async def test_attempts_are_capped(owner: Any, new_job: NewJob) -> None:
-    """After the last attempt a claim is refused and the sweeper finds the plan."""
+    """Rule 2: after the last attempt a claim is refused and the sweeper finds the plan."""
     job = new_job()
     for number in range(1, 4):
         claimed = await owner.plans.claim(job, 3)
@@ -216,7 +233,7 @@ async def test_given_back_plan_is_claimed_at_once(owner: Any, other: Any, new_jo
 
 
 async def test_unannounced_ends_are_found_until_marked(owner: Any, new_job: NewJob) -> None:
-    """A stored end whose news was lost is found by the sweep, and not again once announced."""
+    """Rule 6: a stored end whose news was lost is found by the sweep, and not again once announced."""
     claimed = await claim(owner, new_job())
     await finish(owner, claimed, cancelled(None))
     assert [view.plan_id for view in await owner.saves.unannounced(-1, 10)] == [claimed.plan_id]
@@ -237,7 +254,7 @@ async def test_erased_plan_is_gone_and_refuses_claims(owner: Any, new_job: NewJo
 async def test_marking_as_watched_locks_in_the_order_of_the_save(
     owner: Any, new_job: NewJob, database: str, until_blocked: Callable[[], Awaitable[None]]
 ) -> None:
-    """A mark that waits for a row holds none behind it in id order: a save that has the first can take the second."""
+    """Rule 10: a mark that waits for a row holds none behind it in id order, so a save can take the second."""
     low, high = sorted(uuid4() for _ in range(2))
     for plan_id in (high, low):
         await claim(owner, new_job(plan_id=plan_id))

@@ -56,6 +56,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (directory / package / "migrations").mkdir(parents=True)
         (directory / package / "__init__.py").touch()
         (directory / package / "__main__.py").write_text(_STAND_IN)
+        (directory / package / "settings.py").write_text("class Settings:\n    pass\n")
     return {"PYTHONPATH": str(directory)}
 
 

@@ -144,6 +144,17 @@ def test_a_setting_that_makes_no_sense(name: str, value: str) -> None:
         read_settings({name: value})
 
 
+def test_all_that_makes_no_sense_is_told_at_once() -> None:
+    """One round mends the stack's own settings."""
+    with pytest.raises(StackError) as refused:
+        read_settings({"GENERATORS": "0", "GATEWAYS": "17", "SHUTDOWN_SECONDS": "soon"})
+    assert [line.split()[0] for line in str(refused.value).splitlines()] == [
+        "GENERATORS",
+        "GATEWAYS",
+        "SHUTDOWN_SECONDS",
+    ]
+
+
 def test_an_empty_setting_is_none() -> None:
     """An empty value counts as not given, and without a key or an address the emulator stands in."""
     settings = read_settings({"PORT": "", "OPENROUTER_API_KEY": "", "DATABASE_URL": ""})

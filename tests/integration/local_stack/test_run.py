@@ -5,10 +5,12 @@ import json
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +119,37 @@ async def test_a_busy_port(start_runner: StartRunner) -> None:
     assert f"Port {port} is taken" in runner.output
     assert f"PORT={port + 10} make run" in runner.output
     assert runner.left() == []
+
+
+async def test_wrong_settings_are_told_at_once_and_together(start_runner: StartRunner) -> None:
+    """Whichever service would stumble over a setting: all of them are named before anything is started."""
+    wrong = {"SSE_HEARTBEAT_SECONDS": "0", "LOG_LEVEL": "loud", "GENERATOR_CONCURRENCY": "many"}
+    runner = start_runner(PYTHONPATH="", EMULATOR_JITTER="2", QUOTA_PLANS_PER_MONTH="-1", **wrong)
+    assert await runner.end() == 1
+    told = {line.split(":")[0].strip(): line for line in runner.output.splitlines()}
+    assert wrong.keys() | {"EMULATOR_JITTER", "QUOTA_PLANS_PER_MONTH"} < told.keys()
+    assert told["LOG_LEVEL"].endswith("(plan-api, generator-1, gateway-1)")
+    assert told["SSE_HEARTBEAT_SECONDS"].endswith("(gateway-1)")
+    assert "ready" not in runner.output
+    assert not (runner.directory / "postgres").exists()
+    assert runner.left() == []
+
+
+async def test_only_this_runs_logs(start_runner: StartRunner, given: dict[str, str]) -> None:
+    """A run with fewer generators than the one before has no logs of theirs."""
+    for generators in ("3", "1"):
+        runner = await start_runner(GENERATORS=generators, **given).ready()
+        logs = {path.name for path in (runner.directory / "logs").glob("generator-*.log")}
+        assert logs == {f"generator-{number + 1}.log" for number in range(int(generators))}
+        assert await runner.end(signal.SIGINT) == 0
+
+
+def test_nothing_is_installed_to_stop_nothing(tmp_path: Path) -> None:
+    """`make stop` where nothing was ever run, as after `make clean`, says so at once."""
+    makefile = Path(__file__).parents[3] / "Makefile"
+    made = subprocess.run(["make", "-f", makefile, "stop"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout) == (0, "No stack runs in .run.\n"), made.stderr
+    assert not any(tmp_path.iterdir())
 
 
 async def test_a_second_run_in_the_same_folder(start_runner: StartRunner, given: dict[str, str]) -> None:

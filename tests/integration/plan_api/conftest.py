@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -15,7 +15,6 @@ import asyncpg
 import httpx
 import orjson
 import pytest
-import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,13 +30,14 @@ from common.generator_client import GeneratorClient, open_service_client
 from common.migrations import migrate
 from common.postgres import Database, open_database
 from common.problems import ApiError, problem_response
-from common.server import Draining, listen
+from common.server import Draining
 from local_stack.roles import other_database, service_url
 from plan_api.app import create_app
 from plan_api.reconcile import Reconciler
 from plan_api.settings import Settings
 from plan_api.settlement import Settlement
 from plan_api.verdict import Patience
+from testkit.serving import serving
 
 TOKEN = "a-service-token-for-tests"
 PLAN = {"monthly_summary": "A month of steady work.", "weekly_breakdown": []}
@@ -48,35 +48,11 @@ TABLES = (
     "generations",
     "outbox",
     "idempotency_keys",
+    "batches",
 )
 PROGRESS = Progress(
     phase=None, weeks_completed=4, weeks_total=4, percent=100, chars=10, tokens_per_second=1, elapsed_ms=10
 )
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def _serving(app: ASGIApp, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[str]:
-    listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan=lifespan, log_config=None, timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        assert not task.done(), "the server did not start"
-        await asyncio.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
 
 
 class ScriptedGenerator:
@@ -344,7 +320,7 @@ class _Stage:
 async def stage() -> AsyncIterator[_Stage]:
     """Where the generators of the tests answer."""
     stage = _Stage()
-    async with _serving(stage, lifespan="off") as stage.url:
+    async with serving(stage, lifespan="off") as stage.url:
         yield stage
 
 
@@ -398,7 +374,7 @@ async def launch(
                 "service_token": SecretStr(TOKEN),
                 "generator_urls": (generator.url,),
             }
-            url = await stack.enter_async_context(_serving(create_app(Settings(**{**given, **settings}), Draining())))
+            url = await stack.enter_async_context(serving(create_app(Settings(**{**given, **settings}), Draining())))
             headers = {"authorization": f"Bearer {TOKEN}"}
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=url, headers=headers, timeout=20, verify=False)

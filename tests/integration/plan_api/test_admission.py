@@ -90,7 +90,7 @@ async def test_limits_refuse_and_store_nothing(
     status: int,
     code: str,
 ) -> None:
-    """The second plan is refused by cap or quota; a key is not remembered; a plan that ends makes room again."""
+    """Rule 13: the second plan is refused; a key is not remembered; a plan that ends unheard of makes room again."""
     api = await launch(nats_url, **{setting: 1})
     await ready(api)
     plan_id = await api.started(user)
@@ -211,6 +211,8 @@ async def test_postgres_away_is_503_on_every_route(
         ("POST", "/service/generate", plan | {"userId": str(user)}),
         ("POST", "/internal/generations", plan),
         ("GET", f"/internal/generations/{uuid4()}", None),
+        ("POST", "/internal/batches", {"preferenceIds": [preference_id]}),
+        ("GET", f"/internal/batches/{uuid4()}", None),
     )
     await postgres_line.cut()
     for method, path, body in requests:

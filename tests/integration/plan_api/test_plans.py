@@ -77,12 +77,12 @@ async def test_plans_of_others_are_not_found(plan_api: "PlanApi", user: UUID) ->
 
 
 async def test_deleting_a_queued_plan_cancels_and_gives_back(plan_api: "PlanApi", user: UUID) -> None:
-    """The tombstone is written first, the quota given back, then the plan is gone everywhere, its inputs' copy too."""
-    preference_id = await plan_api.store_inputs(user)
+    """Rule 14: first the tombstone, then the quota, then the plan is gone everywhere, its inputs' copy too."""
+    preference_id = await plan_api.store_inputs(user, weeks=5)
     plan_id = UUID((await plan_api.start(user, preference_id, idempotency_key="k")).json()["planId"])
     path = f"/api/plan/plans/{plan_id}"
     assert (await plan_api.ask("DELETE", path, user)).status_code == 204
-    assert plan_api.generator.cancels == [{"userId": str(user)}]
+    assert plan_api.generator.cancels == [{"userId": str(user), "weeks": 5}]
     assert plan_api.generator.erased == [plan_id]
     assert await plan_api.balance(user) == (0, 0)
     for method, gone in (("GET", path), ("DELETE", path), ("GET", f"/internal/generations/{plan_id}")):
@@ -101,7 +101,7 @@ async def test_deleting_a_running_plan_with_content_uses_it(plan_api: "PlanApi",
 
 
 async def test_a_running_plan_is_not_deleted_without_its_generator(plan_api: "PlanApi", user: UUID) -> None:
-    """503, and the plan stands as before; an ended one is hidden at once and erased later."""
+    """Rule 14: 503, and the plan stands as before; an ended one is hidden at once and erased later."""
     running, ended = await plan_api.started(user), await plan_api.started(user)
     plan_api.generator.ended(ended, user)
     await plan_api.ask("GET", f"/api/plan/plans/{ended}", user)

@@ -21,7 +21,7 @@ async def _dispatches(api: "PlanApi") -> int:
 
 
 async def test_a_lost_outcome_is_settled_from_the_row(plan_api: "PlanApi", user: UUID) -> None:
-    """The generator's terminal row says what to charge."""
+    """Rule 9: the generator's terminal row says what to charge."""
     plan_id = await plan_api.started(user)
     plan_api.generator.ended(plan_id, user, "failed", "released", ErrorCode.UPSTREAM_ERROR)
     await plan_api.reconciler.sweep(0)
@@ -29,7 +29,7 @@ async def test_a_lost_outcome_is_settled_from_the_row(plan_api: "PlanApi", user:
 
 
 async def test_a_young_reservation_is_left_alone(plan_api: "PlanApi", user: UUID) -> None:
-    """Within 30 seconds news may still come."""
+    """Rule 9: within 30 seconds news may still come."""
     plan_id = await plan_api.started(user)
     plan_api.generator.ended(plan_id, user)
     await plan_api.reconciler.sweep()
@@ -38,7 +38,7 @@ async def test_a_young_reservation_is_left_alone(plan_api: "PlanApi", user: UUID
 
 @pytest.mark.parametrize("claimed", [False, True])
 async def test_a_lost_job_is_published_again(plan_api: "PlanApi", user: UUID, nats_url: str, claimed: bool) -> None:
-    """No row, or a lease that has run out: the job goes out under the next number, once for all reconcilers."""
+    """Rule 9: no row, or a lease that has run out: the job goes out under the next number, once for all reconcilers."""
     plan_id = await plan_api.started(user)
     if claimed:
         plan_api.generator.running(plan_id, user, lease_expired=True)
@@ -60,7 +60,7 @@ async def test_a_lost_job_is_published_again(plan_api: "PlanApi", user: UUID, na
 
 
 async def test_the_pause_between_jobs_doubles(plan_api: "PlanApi", user: UUID) -> None:
-    """60 seconds after the second job, 120 after the third."""
+    """Rule 9: 60 seconds after the second job, 120 after the third."""
     plan_id = await plan_api.started(user)
     pauses = []
     for _ in range(2):
@@ -76,7 +76,7 @@ async def test_the_pause_between_jobs_doubles(plan_api: "PlanApi", user: UUID) -
 
 
 async def test_a_plan_that_is_being_written_is_left_alone(plan_api: "PlanApi", user: UUID) -> None:
-    """However old it is."""
+    """Rule 9: somebody is at it, however old it is."""
     plan_id = await plan_api.started(user)
     plan_api.generator.running(plan_id, user)
     await plan_api.backdate(plan_id, 3600)
@@ -86,18 +86,18 @@ async def test_a_plan_that_is_being_written_is_left_alone(plan_api: "PlanApi", u
 
 
 async def test_a_plan_nobody_claims_ends_by_a_tombstone(plan_api: "PlanApi", user: UUID) -> None:
-    """After QUEUE_TIMEOUT_SECONDS the generator stores the end first, with its code; the quota is given back."""
+    """Rule 9: after QUEUE_TIMEOUT_SECONDS the generator stores the end first; then the quota is given back."""
     plan_id = await plan_api.started(user)
     await plan_api.backdate(plan_id, 130)
     await plan_api.reconciler.sweep()
-    assert plan_api.generator.cancels == [{"userId": str(user), "code": "queue_timeout"}]
+    assert plan_api.generator.cancels == [{"userId": str(user), "code": "queue_timeout", "weeks": 4}]
     assert (await plan_api.status(plan_id), await plan_api.balance(user)) == ("failed", (0, 0))
     plan = (await plan_api.ask("GET", f"/api/plan/plans/{plan_id}", user)).json()
     assert plan["error"]["code"] == "queue_timeout"
 
 
 async def test_an_unreachable_generator_changes_nothing(plan_api: "PlanApi", user: UUID) -> None:
-    """Nothing is known, so nothing is settled, published or given up, however old the plan."""
+    """Rule 9: nothing is known, so nothing is settled, published or given up, however old the plan."""
     plan_id = await plan_api.started(user)
     await plan_api.backdate(plan_id, 3600)
     plan_api.generator.away = True

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from common.contracts.internal import PlanView
 from common.server import Draining
-from stream_gateway.app import open_gateway
+from stream_gateway.app import Dependencies, open_services
 from stream_gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def _cancel(gateway: "Gateway", plan_id: UUID, user: UUID) -> httpx.Respon
 
 
 async def test_the_owner_stops_and_every_viewer_ends(gateway: "Gateway", owner: "Owner", user: UUID) -> None:
-    """The answer is the final status, the viewers get `cancelled`, and a second DELETE says the same."""
+    """Rule 8: the answer is the final status, the viewers get `cancelled`, and a second DELETE says the same."""
     async with gateway.watch(owner.plan_id, user) as first, gateway.watch(owner.plan_id, user) as second:
         await first.event("snapshot")
         await owner.say("half a plan")
@@ -39,7 +40,7 @@ async def test_the_owner_stops_and_every_viewer_ends(gateway: "Gateway", owner: 
 async def test_without_an_answer_of_the_owner_the_end_is_stored(
     gateway: "Gateway", owner: "Owner", user: UUID, backend: "Backend", database: str
 ) -> None:
-    """A frozen owner costs half a second; the stored end reaches the viewers at once, and the request is recorded."""
+    """Rule 8: a frozen owner costs half a second; the stored end reaches viewers at once, the request is recorded."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
         await owner.say("something")
@@ -66,19 +67,20 @@ async def test_without_an_answer_of_the_owner_the_end_is_stored(
 async def test_a_queued_plan_is_cancelled_before_anybody_claims_it(
     gateway: "Gateway", user: UUID, backend: "Backend"
 ) -> None:
-    """No owner and no row: the end is stored all the same, and there is nothing to keep."""
+    """Rule 8: no owner and no row: the end is stored all the same, of as many weeks as plan-api knows."""
     plan_id = backend.accept(user)
     async with gateway.watch(plan_id, user) as stream:
         await stream.event("connected")
         response = await _cancel(gateway, plan_id, user)
         assert (response.status_code, response.json()["status"]) == (200, "failed")
         assert await stream.end() == "cancelled"
+    assert [(request.user_id, request.weeks) for request in backend.cancels] == [(user, 5)]
 
 
 async def test_a_finished_plan_stays_finished(
     gateway: "Gateway", user: UUID, backend: "Backend", make_row: Callable[..., PlanView]
 ) -> None:
-    """The first end wins, and DELETE answers with it."""
+    """Rule 8: the first end wins, and DELETE answers with it."""
     plan_id = backend.accept(user)
     backend.rows[plan_id] = make_row(plan_id, status="completed", ended_as="complete", plan={}, seq=3)
     response = await _cancel(gateway, plan_id, user)
@@ -119,8 +121,9 @@ async def test_a_cancel_that_was_accepted_outlives_the_shutdown(
     plan_id = backend.accept(user)
     backend.away = True
     draining = Draining()
-    async with asyncio.timeout(15), open_gateway(settings, draining) as gateway:
-        assert await gateway.endpoints.canceller.cancel(plan_id, user) is None
+    async with asyncio.timeout(15), AsyncExitStack() as opened:
+        services = await open_services(settings, draining, opened, Dependencies())
+        assert await services.canceller.cancel(plan_id, user) is None
         draining.begin()
         backend.away = False
     assert backend.rows[plan_id].ended_as == "cancelled"

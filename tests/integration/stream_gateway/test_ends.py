@@ -33,7 +33,7 @@ async def _connected(url: str) -> AsyncIterator[Client]:
 async def test_a_lost_terminal_message_is_found_by_the_watchdog(
     gateway: "Gateway", owner: "Owner", user: UUID, backend: "Backend"
 ) -> None:
-    """The owner says nothing any more, the row has ended: every viewer ends, with the stored document."""
+    """Rule 6: the owner says nothing any more, the row has ended: every viewer ends, with the stored document."""
     async with gateway.watch(owner.plan_id, user) as first, gateway.watch(owner.plan_id, user) as second:
         await first.event("snapshot")
         await owner.say("all of it")
@@ -49,7 +49,7 @@ async def test_a_lost_terminal_message_is_found_by_the_watchdog(
 async def test_events_lost_before_a_silence_are_found(
     gateway: "Gateway", owner: "Owner", user: UUID, backend: "Backend"
 ) -> None:
-    """A newer seq in the row of a silent plan brings a snapshot, though nothing showed the gap."""
+    """Rule 6: a newer seq in the row of a silent plan brings a snapshot, though nothing showed the gap."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
         await owner.say("never heard", lost=True)
@@ -65,7 +65,7 @@ async def test_while_nats_is_away_plans_are_followed_over_http(
     backend: "Backend",
     make_row: Callable[..., PlanView],
 ) -> None:
-    """Without NATS from the start: the state comes from the row, and so does the end."""
+    """Rule 6: without NATS from the start: the state comes from the row, and so does the end."""
     await private_nats.process.stop()
     gateway = await make_gateway(nats_url=private_nats.url)
     plan_id = backend.accept(user)
@@ -133,7 +133,7 @@ async def test_nobody_reachable_is_said_and_mended(
 async def test_presence_is_answered_while_somebody_watches(
     gateway: "Gateway", owner: "Owner", user: UUID, broker: Client, until: Until
 ) -> None:
-    """A watching gateway counts its viewers; when the last has gone it says `left` and answers no more."""
+    """Rule 10: a watching gateway counts its viewers; when the last has gone it says `left` and answers no more."""
     subject = subjects.viewers(owner.plan_id)
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
@@ -151,7 +151,7 @@ async def test_presence_is_answered_while_somebody_watches(
 async def test_an_ended_plan_is_served_from_memory_for_a_while(
     gateway: "Gateway", owner: "Owner", user: UUID, backend: "Backend"
 ) -> None:
-    """A late viewer gets the end without a question to anybody; nobody is told that viewers have left."""
+    """Rule 12: a late viewer gets the end without a question to anybody; nobody is told that viewers have left."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
         await owner.complete()

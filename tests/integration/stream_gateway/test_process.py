@@ -5,56 +5,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-import httpx
-import pytest
-
-from local_stack.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
+    from tests.integration.stream_gateway.conftest import Gateway, GatewayFactory, Owner
 
 TOKEN = "a-service-token-for-tests"
-
-
-@pytest.fixture
-async def spawned(
-    backend: "Backend",
-    migrated: Callable[[str], Awaitable[str]],
-    nats_url: str,
-    adopt: "Callable[[str, httpx.AsyncClient], Awaitable[Gateway]]",
-) -> "AsyncIterator[tuple[Gateway, asyncio.subprocess.Process]]":
-    """A gateway as its command line runs it, in a process of its own."""
-    environment = {
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port(set())),
-        "DATABASE_URL": await migrated("stream_gateway"),
-        "NATS_URL": nats_url,
-        "SERVICE_TOKEN": TOKEN,
-        "PLAN_API_URL": backend.url,
-        "GENERATOR_URLS": backend.url,
-        "AUTH_MODE": "dev",
-    }
-    command = (sys.executable, "-m", "stream_gateway", "serve")
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{environment['PORT']}"
-    try:
-        async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
-            yield await adopt(url, client), process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def test_sigterm_closes_streams_without_an_end(
     spawned: "tuple[Gateway, asyncio.subprocess.Process]", owner: "Owner", user: UUID
 ) -> None:
-    """Viewers are closed within the window, told when to come again, and the process ends; nobody has left."""
+    """Complaint 16: SIGTERM closes open streams, says when to come again, and the process ends; nobody has left."""
     gateway, process = spawned
     async with gateway.watch(owner.plan_id, user) as first, gateway.watch(owner.plan_id, user) as second:
         await first.event("snapshot")

@@ -103,6 +103,20 @@ async def _until_rows(connection: "asyncpg.Connection[asyncpg.Record]", expected
             await asyncio.sleep(0.02)
 
 
+async def test_a_plan_deleted_elsewhere_is_soon_gone_here(
+    gateway: "Gateway", make_gateway: "GatewayFactory", user: UUID, backend: "Backend"
+) -> None:
+    """Another gateway remembers whose the plan was for a few seconds, and says then that there is none."""
+    other, plan_id, headers = await make_gateway(), backend.accept(user), {"X-User-Id": str(user)}
+    cancel = f"/api/streaming/cancel/{plan_id}"
+    assert (await other.client.delete(cancel, headers=headers)).status_code == 200
+    assert (await gateway.client.delete(f"/api/plan/plans/{plan_id}", headers=headers)).status_code == 204
+    async with asyncio.timeout(8):
+        while (await other.client.delete(cancel, headers=headers)).status_code != 404:
+            await asyncio.sleep(0.1)
+    assert (await other.client.get(f"/api/streaming/status/{plan_id}", headers=headers)).status_code == 404
+
+
 async def test_in_development_the_user_may_stand_in_the_body(
     gateway: "Gateway", user: UUID, backend: "Backend"
 ) -> None:

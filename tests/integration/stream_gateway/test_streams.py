@@ -149,7 +149,7 @@ async def test_an_event_that_does_not_fit_is_mended(gateway: "Gateway", owner: "
 async def test_a_new_attempt_takes_over(
     gateway: "Gateway", owner: "Owner", user: UUID, own: Callable[..., "Owner"]
 ) -> None:
-    """Its opening snapshot replaces what was held, and the old attempt is not heard any more."""
+    """Rule 5: its opening snapshot replaces what was held, and the old attempt is not heard any more."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
         await owner.say("first try")
@@ -167,7 +167,7 @@ async def test_a_new_attempt_takes_over(
 async def test_a_new_attempt_without_its_snapshot_is_asked_for_one(
     gateway: "Gateway", owner: "Owner", user: UUID, own: Callable[..., "Owner"]
 ) -> None:
-    """When the opening of an attempt was lost, its first progress brings a question and a snapshot."""
+    """Rule 5: when the opening of an attempt was lost, its first progress brings a question and a snapshot."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
         owner.silent = True

@@ -6,7 +6,7 @@ from generator.grace import POLL_SECONDS, Grace
 
 
 def test_nobody_for_the_whole_period_expires() -> None:
-    """The clock starts with the first poll that finds nobody, and asks again just before it runs out."""
+    """Rule 10: the clock starts with the first poll that finds nobody, and asks again just before it runs out."""
     grace = Grace(30, now=0, had_viewers=True)
     grace.left(5)
     assert grace.due(5)
@@ -43,7 +43,7 @@ def test_negative_means_never(now: float) -> None:
 
 
 def test_three_silences_count_as_absent() -> None:
-    """A gateway that does not answer is asked again before it counts."""
+    """Rule 10: a gateway that does not answer is asked again before it counts."""
     grace = Grace(0, now=0, had_viewers=True)
     for _ in range(2):
         grace.silence(POLL_SECONDS)
@@ -54,7 +54,7 @@ def test_three_silences_count_as_absent() -> None:
 
 
 def test_outage_starts_the_clock_again() -> None:
-    """While nobody could be heard, nobody was absent."""
+    """Rule 10: while nobody could be heard, nobody was absent."""
     grace = Grace(30, now=0, had_viewers=True)
     grace.nobody(10)
     grace.restart(100)
@@ -63,7 +63,7 @@ def test_outage_starts_the_clock_again() -> None:
 
 
 def test_a_word_over_http_counts_when_it_is_newer() -> None:
-    """A gateway that asked over HTTP after the clock had started has viewers."""
+    """Rule 10: a gateway that asked over HTTP after the clock had started has viewers."""
     grace = Grace(30, now=0, had_viewers=True)
     grace.nobody(10)
     grace.watched(ago=20, now=25)
@@ -91,3 +91,14 @@ def test_a_short_return_starts_the_clock_again() -> None:
     grace.nobody(5.4)
     assert not grace.expired(7)
     assert grace.expired(11.4)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_gateways_are_asked_every_ten_seconds(watched: bool) -> None:
+    """Rule 10: the owner polls on its own, too: a gateway that died cannot say that its viewers have left."""
+    grace, polls = Grace(30, now=0), []
+    for now in range(41):
+        if grace.due(now):
+            polls.append(now)
+            (grace.somebody if watched else grace.nobody)(now)
+    assert polls == [10, 20, 30, 40]

@@ -43,20 +43,18 @@ class Timer:
 class Bench:
     """A live plan, what it has sent, and its timers."""
 
-    def __init__(self, interval: float, kept: Kept | None = None, flush_chars: int = 1024) -> None:
+    def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.timers: list[Timer] = []
         self.saves = 0
         self.plan = LivePlan(
             uuid4(),
             1,
-            kept or Kept(),
+            Kept(),
             Meter(4, started_at=0),
             send=self._send,
             clock=lambda: 1.0,
             call_later=self._later,
-            interval=lambda: interval,
-            flush_chars=flush_chars,
             save_soon=self._save_soon,
         )
 
@@ -96,7 +94,7 @@ class Bench:
 @pytest.mark.parametrize("size", [1, 4, 50, 5000])
 def test_events_fold_to_the_document(size: int) -> None:
     """With time to spare every piece goes out at once, numbered without a gap."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     for start in range(0, len(TEXT), size):
         bench.plan.feed(TEXT[start : start + size])
@@ -105,34 +103,34 @@ def test_events_fold_to_the_document(size: int) -> None:
     assert bench.saves >= 1
 
 
-def test_operations_of_one_interval_are_one_event() -> None:
-    """A timer is armed at the first pending operation; what came until then is merged."""
-    bench = Bench(interval=0.04)
+def test_what_is_fed_at_once_is_one_event() -> None:
+    """A read of many tokens becomes one event, in which each place has one operation; nothing waits for a timer."""
+    bench = Bench()
     bench.plan.open()
-    for piece in ('{"monthly_summary": "a', "b", "c", "d"):
-        bench.plan.feed(piece)
-    assert len(bench.timers) == 1
-    assert len(bench.sent) == 1
-    bench.timers[0].callback()
+    bench.plan.feed('{"monthly_summary": "abcd", "weekly_breakdown": [')
+    bench.plan.feed('{"week"')
+    assert [event["event"] for event in bench.sent] == ["snapshot", "progress", "progress"]
     assert bench.sent[1]["ops"] == [
         {"op": "add", "path": "", "value": {}},
         {"op": "add", "path": "/monthly_summary", "value": "abcd"},
+        {"op": "add", "path": "/weekly_breakdown", "value": []},
     ]
+    assert bench.timers == []
 
 
-def test_much_text_goes_out_before_the_interval_ends() -> None:
-    """STREAMING_CHUNK_SIZE ends an interval early, and its timer is cancelled."""
-    bench = Bench(interval=0.04, flush_chars=30)
+def test_text_that_changes_nothing_is_no_event() -> None:
+    """Half a key, or white space, is not worth a number."""
+    bench = Bench()
     bench.plan.open()
-    bench.plan.feed('{"monthly_summary": "')
-    bench.plan.feed("a long piece of text")
-    assert len(bench.sent) == 2
-    assert bench.timers[0].cancelled
+    bench.plan.feed('{"monthly')
+    bench.plan.feed("_summary")
+    bench.plan.feed('":   ')
+    assert [(event["event"], event["seq"]) for event in bench.sent] == [("snapshot", 0), ("progress", 1)]
 
 
 def test_snapshot_holds_exactly_what_was_published() -> None:
-    """A state request first publishes what is pending, so that the snapshot's seq is true."""
-    bench = Bench(interval=0.04)
+    """Rule 4: a state request answers with the state after the last published event, and its seq."""
+    bench = Bench()
     bench.plan.open()
     bench.plan.feed('{"monthly_summary": "abc')
     snapshot = json.loads(bench.plan.state())
@@ -143,7 +141,7 @@ def test_snapshot_holds_exactly_what_was_published() -> None:
 
 def test_restart_is_a_snapshot_at_the_next_seq() -> None:
     """A continuation drops what it does not keep, and goes on counting."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     bench.plan.feed('{"monthly_summary": "All.", "weekly_breakdown": [{"we')
     bench.plan.restart(Kept("All."), "retrying")
@@ -153,8 +151,8 @@ def test_restart_is_a_snapshot_at_the_next_seq() -> None:
 
 
 def test_a_suspect_plan_is_silent_until_a_write_has_matched() -> None:
-    """A zombie says nothing; once trusted it opens with a snapshot, and seq has gone on."""
-    bench = Bench(interval=0)
+    """Rule 7: a zombie says nothing; once trusted it opens with a snapshot, and seq has gone on."""
+    bench = Bench()
     bench.plan.open()
     bench.plan.distrust()
     bench.plan.feed('{"monthly_summary": "abc"')
@@ -166,9 +164,21 @@ def test_a_suspect_plan_is_silent_until_a_write_has_matched() -> None:
     assert bench.sent[-1]["seq"] == 1
 
 
+def test_the_first_word_after_a_doubt_is_a_snapshot() -> None:
+    """Rule 7: what was written before trust has returned is in the snapshot, not before it."""
+    bench = Bench()
+    bench.plan.open()
+    bench.plan.distrust()
+    bench.plan.trust_in(1)
+    bench.plan.feed('{"monthly_summary": "abc"')
+    bench.fire()
+    assert [(event["event"], event["seq"]) for event in bench.sent] == [("snapshot", 0), ("snapshot", 1)]
+    assert bench.sent[-1]["plan"] == {"monthly_summary": "abc"}
+
+
 def test_trust_from_before_another_doubt_does_not_count() -> None:
-    """A write that matched before the newest doubt says nothing about now; and many matches make one snapshot."""
-    bench = Bench(interval=0)
+    """Rule 7: a write that matched before the newest doubt says nothing now; many matches make one snapshot."""
+    bench = Bench()
     bench.plan.open()
     bench.plan.distrust()
     bench.plan.trust_in(1)
@@ -183,8 +193,8 @@ def test_trust_from_before_another_doubt_does_not_count() -> None:
 
 
 def test_a_silenced_plan_is_never_trusted_again() -> None:
-    """After the fence has fallen nothing is said any more, not even by a timer that was running."""
-    bench = Bench(interval=0)
+    """Rule 7: after the fence has fallen nothing is said any more, not even by a timer that was running."""
+    bench = Bench()
     bench.plan.open()
     bench.plan.distrust()
     bench.plan.trust_in(1)
@@ -196,7 +206,7 @@ def test_a_silenced_plan_is_never_trusted_again() -> None:
 
 def test_saves_carry_the_document_only_when_it_has_changed() -> None:
     """The lease is renewed without writing the document again; an emptied document is cleared."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     bench.plan.feed('{"monthly_summary": "All.", "x')
     first = bench.plan.to_save()
@@ -209,7 +219,7 @@ def test_saves_carry_the_document_only_when_it_has_changed() -> None:
 
 def test_text_that_is_refused_leaves_viewers_with_what_came_before() -> None:
     """The operations of the refused chunk up to the fault are published, so the fold equals the document."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     with pytest.raises(ParseError):
         bench.plan.feed('{"monthly_summary": "abc", "weekly_breakdown": [}')
@@ -218,7 +228,7 @@ def test_text_that_is_refused_leaves_viewers_with_what_came_before() -> None:
 
 def test_what_cannot_be_stored_is_replaced() -> None:
     """Half a surrogate pair and NUL, legal escapes in JSON, fit neither UTF-8 nor jsonb."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     for piece in (r'{"a\ud83d": "x\ud83', r"d y\u0000 \ud83d", r'\ude00"}'):
         bench.plan.feed(piece)
@@ -229,7 +239,7 @@ def test_what_cannot_be_stored_is_replaced() -> None:
 @pytest.mark.parametrize("number", ["99999999999999999999", "-99999999999999999999", "1e999"])
 def test_numbers_that_cannot_be_encoded_are_refused(number: str) -> None:
     """A number beyond 64 bits would break the save of every plan in the batch; it ends the answer instead."""
-    bench = Bench(interval=0)
+    bench = Bench()
     bench.plan.open()
     with pytest.raises(ParseError, match="out of range"):
         bench.plan.feed(f'{{"week": {number}, ')
@@ -237,8 +247,8 @@ def test_numbers_that_cannot_be_encoded_are_refused(number: str) -> None:
 
 
 def test_after_the_end_the_state_is_the_terminal_event() -> None:
-    """From storing on, the answer to everything is the outcome."""
-    bench = Bench(interval=0)
+    """Rule 6: from storing on, the answer to everything is the outcome."""
+    bench = Bench()
     bench.plan.open()
     plan = bench.plan
     payload = payloads.terminal(plan.plan_id, 1, 1, completed({"a": 1}).end, None, plan.meter.read(1, ended=True))

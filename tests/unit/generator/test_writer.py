@@ -26,6 +26,7 @@ from generator.openrouter import (
 )
 from generator.recovery import Limits
 from generator.repository.calls import CallRecord
+from generator.turns import Turns
 from generator.writer import PlanWriter
 
 WEEKS: list[dict[str, Any]] = [
@@ -81,11 +82,9 @@ async def write(*answers: Answer, limits: Limits = Limits(first_pause=0)) -> tup
         send=lambda _: None,
         clock=loop.time,
         call_later=loop.call_later,
-        interval=lambda: 0,
-        flush_chars=1,
         save_soon=lambda: None,
     )
-    writer = PlanWriter(cast("OpenRouterService", upstream), limits, records.append)
+    writer = PlanWriter(cast("OpenRouterService", upstream), limits, records.append, Turns(lambda: 0.0).reader(1024))
     ending = await writer.write(plan, Preferences(goals="x"), "user", streaming=True)
     return ending, upstream, records
 

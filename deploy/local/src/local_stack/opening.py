@@ -16,10 +16,11 @@ from local_stack.health import answers_http, answers_ready, explain_end
 from local_stack.nats import NatsServer
 from local_stack.ports import LOOPBACK, free_port, is_free
 from local_stack.postgres import PostgresServer
+from local_stack.preflight import check_settings
 from local_stack.processes import Command, Hurry, Process, to_the_end
 from local_stack.settings import StackSettings, read_settings
 from local_stack.stack import Stack, together
-from local_stack.state import Ledger, make_directory, only_one
+from local_stack.state import Ledger, clear_logs, make_directory, only_one
 
 # From a service's name (as `gateway-1`) and the environment it would get to the one it gets.
 Rewire = Callable[[str, Mapping[str, str]], Mapping[str, str]]
@@ -69,6 +70,14 @@ async def open_stack(
 ) -> AsyncIterator[Stack]:
     """Open everything and write `stack.json`; close it all in the reverse order, whatever happens.
 
+    Args:
+        settings: of the stack and the services.
+        directory: its state.
+        console: what a person is told.
+        hurry: whether to end at once.
+        durable: for a person, who may set something wrong and wants to keep the data; not for a test.
+        rewire: see `running_stack`.
+
     Raises:
         StackError: it could not start.
     """
@@ -80,6 +89,7 @@ async def open_stack(
         stack.retract()
         if ended := await ledger.end_leftovers():
             console.say(f"  ended what a killed run had left: {', '.join(ended)}")
+        clear_logs(directory)
         opened.callback(ledger.clear)
         opening = _Opening(stack, settings, console, hurry, opened, durable=durable, rewire=rewire)
         await opening.run()
@@ -113,23 +123,28 @@ class _Opening:
         self._nats_url = settings.nats_url or ""
 
     async def run(self) -> None:
-        gateway_ports = self._gateway_ports()
-        emulator_port = self._port() if self._settings.emulated else None
-        await self._open_servers(emulator_port)
-        addresses = services.Addresses(
-            gateway_host=self._settings.host,
-            gateway_ports=gateway_ports,
-            generator_ports=tuple(self._port() for _ in range(self._settings.generators)),
-            plan_api_port=self._port(),
-            emulator_port=emulator_port,
-            openrouter_url=self._settings.openrouter_url,
-            admin_url=self._admin_url,
-            nats_url=self._nats_url,
-            service_token=self._settings.service_token or secrets.token_urlsafe(32),
-        )
+        addresses = self._addresses()
+        if self._durable:
+            await check_settings(self._settings, addresses, self.stack.log("settings"), self._hurry)
+        await self._open_servers(addresses.emulator_port)
+        addresses = replace(addresses, admin_url=self._admin_url, nats_url=self._nats_url)
         await self._open_services(addresses)
         self._opened.callback(self.stack.retract)
         self.stack.publish(addresses)
+
+    def _addresses(self) -> services.Addresses:
+        """Where everything will be; those of the embedded servers are known once they run."""
+        return services.Addresses(
+            gateway_host=self._settings.host,
+            gateway_ports=self._gateway_ports(),
+            generator_ports=tuple(self._port() for _ in range(self._settings.generators)),
+            plan_api_port=self._port(),
+            emulator_port=self._port() if self._settings.emulated else None,
+            openrouter_url=self._settings.openrouter_url,
+            admin_url=self._admin_url,
+            nats_url=self._nats_url or f"nats://{LOOPBACK}:4222",
+            service_token=self._settings.service_token or secrets.token_urlsafe(32),
+        )
 
     async def _open_servers(self, emulator_port: int | None) -> None:
         self._opened.push_async_callback(self.stack.close, ("nats", "emulator", "postgres"))

@@ -68,6 +68,23 @@ def migration_command(settings: StackSettings, admin_url: str) -> Command:
     return Command("migrations", _python("local_stack.migrate"), environment, ending=((signal.SIGTERM, 2.0),))
 
 
+def validation_command(settings: StackSettings) -> Command:
+    """What judges the services' settings."""
+    return Command("settings", _python("local_stack.validate"), _common(settings), ending=((signal.SIGTERM, 2.0),))
+
+
+def to_validate(settings: StackSettings, addresses: Addresses) -> dict[str, tuple[str, dict[str, str]]]:
+    """Of each kind of program one: its package and its environment."""
+    commands = {
+        "plan_api": plan_api_command(settings, addresses),
+        "generator": generator_commands(settings, addresses)[0],
+        "stream_gateway": gateway_commands(settings, addresses)[0],
+    }
+    if addresses.emulator_port is not None:
+        commands["openrouter_emulator"] = emulator_command(settings, addresses.emulator_port)
+    return {command.name: (package, dict(command.environment)) for package, command in commands.items()}
+
+
 def plan_api_command(settings: StackSettings, addresses: Addresses) -> Command:
     """plan-api."""
     own = {"GENERATOR_URLS": ",".join(addresses.generators)}

@@ -45,29 +45,40 @@ def read_settings(environment: Mapping[str, str], default_port: int | None = DEF
         default_port: of the first gateway; None takes any free one.
 
     Raises:
-        StackError: a value makes no sense.
+        StackError: values that make no sense, all of them.
     """
     given = {name: value for name, value in environment.items() if value}
-    settings = StackSettings(
+    faults = [
+        *_fault_of_number(given, "PORT", 1, 65_535),
+        *_fault_of_number(given, "GENERATORS", 1, MOST_INSTANCES),
+        *_fault_of_number(given, "GATEWAYS", 1, MOST_INSTANCES),
+        *_fault_of_seconds(given, "SHUTDOWN_SECONDS"),
+    ]
+    if faults:
+        raise StackError("\n".join(faults))
+    return StackSettings(
         environment=given,
         host=given.get("HOST", LOOPBACK),
-        port=_number(given, "PORT", 1, 65_535) if "PORT" in given else default_port,
-        generators=_number(given, "GENERATORS", 1, MOST_INSTANCES),
-        gateways=_number(given, "GATEWAYS", 1, MOST_INSTANCES),
+        port=int(given["PORT"]) if "PORT" in given else default_port,
+        generators=int(given.get("GENERATORS", "1")),
+        gateways=int(given.get("GATEWAYS", "1")),
         admin_url=given.get("DATABASE_URL"),
         nats_url=given.get("NATS_URL"),
         openrouter_url=given.get("OPENROUTER_BASE_URL"),
         service_token=given.get("SERVICE_TOKEN"),
     )
-    try:
-        settings.shutdown_seconds  # noqa: B018 - read for its error
-    except ValueError:
-        raise StackError("SHUTDOWN_SECONDS must be a number of seconds.") from None
-    return settings
 
 
-def _number(given: Mapping[str, str], name: str, least: int, most: int) -> int:
+def _fault_of_number(given: Mapping[str, str], name: str, least: int, most: int) -> list[str]:
     text = given.get(name, "1")
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise StackError(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
-    return int(text)
+    if text.isascii() and text.isdigit() and least <= int(text) <= most:
+        return []
+    return [f"{name} must be a whole number from {least} to {most}, not {text!r}."]
+
+
+def _fault_of_seconds(given: Mapping[str, str], name: str) -> list[str]:
+    try:
+        float(given.get(name, "1"))
+    except ValueError:
+        return [f"{name} must be a number of seconds."]
+    return []

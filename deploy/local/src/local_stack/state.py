@@ -27,6 +27,12 @@ def make_directory(directory: Path) -> Path:
     return directory
 
 
+def clear_logs(directory: Path) -> None:
+    """Remove the logs of the run before: a narrower one has fewer processes, and would leave the others' lying."""
+    for log in (directory / "logs").glob("*.log"):
+        log.unlink()
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a file whole or not at all, readable for its owner alone."""
     new = path.with_name(f"{path.name}.new")

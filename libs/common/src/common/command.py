@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from common import logs
 from common.migrations import MigrationError, migrate
-from common.settings import ServiceSettings
+from common.settings import ServiceSettings, faults_of
 
 _MIGRATION_FAILURES: tuple[type[Exception], ...] = (
     MigrationError,
@@ -37,7 +37,9 @@ def run(
     try:
         loaded = settings()
     except ValidationError as error:
-        print(_explain(error), file=sys.stderr)  # noqa: T201 - the log is not set up yet
+        faults = "".join(f"\n  {fault}" for fault in faults_of(error))
+        explained = f"These settings are missing or wrong (set them in the environment):{faults}"
+        print(explained, file=sys.stderr)  # noqa: T201 - the log is not set up yet
         return 2
     logs.configure(package.replace("_", "-"), loaded.log_level)
     try:
@@ -61,8 +63,3 @@ def _migrate(package: str) -> int:
         print(f"{package}: migrate: {error or repr(error)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
-
-
-def _explain(error: ValidationError) -> str:
-    lines = [f"  {'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors(include_url=False)]
-    return "These settings are missing or wrong (set them in the environment):\n" + "\n".join(lines)

@@ -7,11 +7,10 @@ from itertools import count
 from uuid import UUID
 
 import httpx
-import orjson
 from pydantic import SecretStr, ValidationError
 
 from common.contracts.errors import ErrorCode, Problem
-from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
+from common.contracts.internal import CancelRequest, PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import GenerateJob
 from common.problems import ApiError
 
@@ -60,7 +59,13 @@ class GeneratorClient:
         return {view.plan_id: view for view in result.plans}
 
     async def cancel(
-        self, plan_id: UUID, user_id: UUID, *, code: ErrorCode | None = None, timeout: float = QUERY_SECONDS
+        self,
+        plan_id: UUID,
+        user_id: UUID,
+        *,
+        code: ErrorCode | None = None,
+        weeks: int | None = None,
+        timeout: float = QUERY_SECONDS,
     ) -> PlanView:
         """Store the end of a plan wherever it runs, also when nobody has claimed it; answers with the final row.
 
@@ -68,13 +73,15 @@ class GeneratorClient:
             plan_id: the plan.
             user_id: its owner, for a row that does not exist yet.
             code: why the service gives the plan up; None when the user stops it.
+            weeks: how many the plan was to have, for a row that does not exist yet; None: not known.
             timeout: seconds to wait for each address.
 
         Raises:
             GeneratorUnavailableError: nobody answered.
         """
-        body = orjson.dumps({"userId": str(user_id)} | ({} if code is None else {"code": code.value}))
-        return _view(await self._send("POST", f"/internal/plans/{plan_id}/cancel", body, timeout=timeout))
+        body = CancelRequest(user_id=user_id, code=code, weeks=weeks)
+        content = body.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return _view(await self._send("POST", f"/internal/plans/{plan_id}/cancel", content, timeout=timeout))
 
     async def erase(self, plan_id: UUID, *, timeout: float = QUERY_SECONDS) -> None:
         """Delete the plan's content; claims refuse it from then on.

@@ -6,9 +6,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from common.broker import Broker
+from common.postgres import Database
 from common.server import Draining
 
 Check = Callable[[], bool]
+
+
+class Dependencies:
+    """What a service leans on. The routes look at it before there is anything; the lifespan fills it in."""
+
+    def __init__(self) -> None:
+        self.database: Database | None = None
+        self.broker: Broker | None = None
+
+    def checks(self) -> Mapping[str, Check]:
+        """For `health_routes`."""
+        return {
+            "postgres": lambda: self.database is not None and self.database.reachable,
+            "nats": lambda: self.broker is not None and self.broker.connected,
+        }
 
 
 def health_routes(draining: Draining, checks: Mapping[str, Check]) -> list[Route]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common.contracts.errors import ErrorCode, Problem, http_status
+from common.contracts.ops import escape
 
 _log = structlog.get_logger(__name__)
 
@@ -46,15 +48,53 @@ def problem_response(error: ApiError) -> Response:
     return Response(body, status, headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
+# What pydantic says less plainly. A pattern is never shown: a field that has one brings a sentence of its own.
+_SENTENCES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field that is known here",
+    "string_type": "must be text",
+    "string_too_short": "is too short; the least is {min_length} characters",
+    "string_too_long": "is too long; the most is {max_length} characters",
+    "string_pattern_mismatch": "does not have the form that is expected here",
+    "list_type": "must be a list",
+    "too_short": "has too few entries; the least is {min_length}",
+    "too_long": "has too many entries; the most is {max_length}",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+}
+
+
 def invalid_input(error: ValidationError) -> ApiError:
-    """What pydantic found, without the values: they may be private, and they may be large."""
+    """What pydantic found: where, as a JSON Pointer (RFC 6901), and a sentence.
+
+    Without the values: they may be private, and they may be large.
+    """
+    found = [(_place(item), _sentence(item)) for item in error.errors(include_url=False, include_input=False)[:20]]
+    place, message = found[0]
     errors = [
-        {"loc": [str(part)[:100] for part in item["loc"]], "msg": item["msg"][:300], "type": item["type"]}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+        {"pointer": "".join(f"/{escape(part)}" for part in place), "message": message} for place, message in found
     ]
-    first = errors[0]
-    where = ".".join(first["loc"]) or "body"
-    return ApiError(ErrorCode.INVALID_INPUT, f"{where}: {first['msg']}", errors=errors)
+    return ApiError(ErrorCode.INVALID_INPUT, f"{'.'.join(place) or 'body'}: {message}", errors=errors)
+
+
+def _place(item: ErrorDetails) -> list[str]:
+    """The names that lead to the fault; pydantic marks a key of a mapping by one more."""
+    names = [str(part)[:100] for part in item["loc"]]
+    return names[:-1] if names[-1:] == ["[key]"] else names
+
+
+def _sentence(item: ErrorDetails) -> str:
+    context = item.get("ctx", {})
+    if item["type"] == "value_error":  # a validator of ours
+        return str(context["error"])[:300]
+    sentence = _SENTENCES.get(item["type"])
+    return item["msg"][:300] if sentence is None else sentence.format_map(context)[:300]
 
 
 _CODE_OF_STATUS = {

@@ -3,7 +3,8 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -22,6 +23,16 @@ def _servers(urls: SecretStr) -> SecretStr:
     return urls
 
 
+def _plain(token: SecretStr) -> SecretStr:
+    # Without the value in the message. These are the characters of RFC 6750's b64token, and a few more.
+    if not all("!" <= character <= "~" for character in token.get_secret_value()):
+        raise ValueError("a service token is made of printable ASCII characters without spaces")
+    return token
+
+
+ServiceToken = Annotated[SecretStr, AfterValidator(_plain), Field(min_length=16)]
+
+
 class ServiceSettings(BaseSettings):
     """Names are those of the environment, in upper case; a service adds its own."""
 
@@ -33,9 +44,9 @@ class ServiceSettings(BaseSettings):
     nats_url: Annotated[
         SecretStr, AfterValidator(_servers), Field(description="one or more NATS servers, separated by commas")
     ] = SecretStr("nats://127.0.0.1:4222")
-    service_token: Annotated[SecretStr, Field(min_length=16, description="bearer token between the services")]
+    service_token: Annotated[ServiceToken, Field(description="bearer token between the services")]
     service_token_previous: Annotated[
-        SecretStr | None, Field(description="still accepted while a new token is rolled out")
+        ServiceToken | None, Field(description="accepted as well, never sent: while a new token is rolled out")
     ] = None
     log_level: LogLevel = "info"
     shutdown_seconds: Annotated[float, Field(gt=0, description="how long open work may take after SIGTERM")] = 20
@@ -44,3 +55,16 @@ class ServiceSettings(BaseSettings):
 def split_urls(value: str) -> tuple[str, ...]:
     """A comma-separated list of base URLs, without trailing slashes."""
     return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What is wrong with which setting: a line for each, without the values, some of which are secrets."""
+    return [": ".join(filter(None, (_name(item), _words(item)))) for item in error.errors(include_url=False)]
+
+
+def _name(item: ErrorDetails) -> str:
+    return ".".join(map(str, item["loc"])).upper()
+
+
+def _words(item: ErrorDetails) -> str:
+    return item["msg"].removeprefix("Value error, ")

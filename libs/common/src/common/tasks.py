@@ -8,11 +8,16 @@ from typing import Any
 
 import structlog
 
+from common.postgres import UNAVAILABLE
+
 _log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 CANCEL_AGAIN_SECONDS = 0.5
+
+# Known by their name alone; a traceback tells nothing more.
+_OUTAGES: tuple[type[BaseException], ...] = (OSError, *UNAVAILABLE)
 
 
 async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -23,7 +28,7 @@ async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         try:
             await loop()
         except Exception as error:  # noqa: BLE001 - the loop's owner is this supervisor, and it begins again
-            _log.warning("loop.failed", loop=name, error=repr(error), exc_info=not isinstance(error, OSError))
+            _log.warning("loop.failed", loop=name, error=repr(error), exc_info=not isinstance(error, _OUTAGES))
         if asyncio.get_running_loop().time() - started > LONGEST_PAUSE * 2:
             pause = FIRST_PAUSE
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from common.broker import open_broker
 from common.contracts.errors import ErrorCode
-from common.health import health_routes
+from common.health import Dependencies, health_routes
 from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.server import Draining
@@ -33,6 +33,7 @@ from generator.saver import Saver
 from generator.service import GenerationService, Parts
 from generator.settings import Settings
 from generator.sweeper import Sweeper
+from generator.turns import Turns
 from generator.usage import UsageRecorder
 
 USAGE_SECONDS = 2.0
@@ -69,19 +70,19 @@ async def _close_at_drain(intake: JobIntake, draining: Draining) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Generator:
-    """What has been put together: the use cases, the loops to keep running, and what readiness looks at."""
+    """What has been put together: the use cases, and the loops to keep running."""
 
     service: GenerationService
     intake: JobIntake
     recorder: UsageRecorder
     loops: Mapping[str, Callable[[], Awaitable[None]]]
-    checks: Mapping[str, Callable[[], bool]]
 
 
-async def _put_together(stack: AsyncExitStack, settings: Settings) -> _Generator:
+async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies: Dependencies) -> _Generator:
     """Open the connections, whose closings go to `stack`, and hang everything else on them."""
     database = await stack.enter_async_context(open_database(settings.database_url, "generator"))
     broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator"))
+    dependencies.database, dependencies.broker = database, broker
     config = openrouter_config(settings)
     openrouter = OpenRouterService(await stack.enter_async_context(new_session(config)), config)
     owner = uuid4()
@@ -91,11 +92,12 @@ async def _put_together(stack: AsyncExitStack, settings: Settings) -> _Generator
     runs = Runs(settings.generator_concurrency)
     saver = Saver(saves, runs)
     pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
+    turns = Turns(lambda: pacer.interval)
     desk = ControlDesk(broker, publisher, runs)
-    presence = PresenceMonitor(broker, runs)
+    presence = PresenceMonitor(broker, runs, pacer.hear)
     plans, views = PlanRepository(database, owner), ViewRepository(database)
     service = GenerationService(
-        Parts(settings, plans, views, saves, openrouter, recorder, publisher, pacer, runs, saver, desk)
+        Parts(settings, plans, views, saves, openrouter, recorder, publisher, turns, runs, saver, desk)
     )
     for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
         broker.on_connect(callback)
@@ -112,29 +114,28 @@ async def _put_together(stack: AsyncExitStack, settings: Settings) -> _Generator
         "beats": intake.beat,
         "intake": intake.run,
     }
-    checks = {"postgres": lambda: database.reachable, "nats": lambda: broker.connected}
-    return _Generator(service, intake, recorder, loops, checks)
+    return _Generator(service, intake, recorder, loops)
 
 
 def create_app(settings: Settings, draining: Draining) -> Starlette:
-    """The generator as an ASGI application."""
+    """The application; its lifespan opens everything and closes it in reverse order."""
+    dependencies = Dependencies()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            generator = await _put_together(stack, settings)
+            generator = await _put_together(stack, settings, dependencies)
             for name, loop in generator.loops.items():
                 await stack.enter_async_context(background(name, loop))
             closing = partial(_close_at_drain, generator.intake, draining)
             await stack.enter_async_context(background("drain", closing))
-            app.router.routes[:0] = [
-                *health_routes(draining, generator.checks),
-                *Endpoints(generator.service, settings).routes(),
-            ]
-            yield
+            yield {"service": generator.service}
             generator.intake.close()
             await generator.service.drain(draining.left(settings.shutdown_seconds))
             await generator.recorder.drain(USAGE_SECONDS)
 
-    handlers: Mapping[Any, Any] = dict(EXCEPTION_HANDLERS) | dict.fromkeys(UNAVAILABLE, _postgres_away)
-    return Starlette(lifespan=lifespan, exception_handlers=handlers)
+    return Starlette(
+        routes=[*health_routes(draining, dependencies.checks()), *Endpoints(settings).routes()],
+        exception_handlers={**EXCEPTION_HANDLERS, **dict.fromkeys(UNAVAILABLE, _postgres_away)},
+        lifespan=lifespan,
+    )

@@ -78,7 +78,9 @@ class ControlDesk:
     def _on_state(self, run: Run) -> "Callable[[Msg], asyncio.Future[None]]":
         async def reply(message: Msg) -> None:
             # Through the publisher's queue, so that the events before it have gone out.
-            if message.reply and (run.plan.ended or not run.plan.suspect):
+            silent = run.plan.suspect and not run.plan.ended
+            _log.debug("state.asked", plan_id=str(run.plan_id), seq=run.plan.seq, answered=not silent)
+            if message.reply and not silent:
                 self._publisher.send(message.reply, run.plan.state())
 
         return reply  # type: ignore[return-value]  # nats-py asks for any awaitable
@@ -90,6 +92,7 @@ class ControlDesk:
             except ValidationError as error:
                 _log.warning("control.malformed", plan_id=str(run.plan_id), error=str(error))
                 return
+            _log.debug("control.heard", plan_id=str(run.plan_id), command=request.command)
             if request.command == "left":
                 run.grace.left(asyncio.get_running_loop().time())
                 return

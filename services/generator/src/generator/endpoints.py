@@ -1,17 +1,14 @@
 """HTTP in and out, for the other services."""
 
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from common.bodies import JsonModel, read_model
-from common.contracts.base import Request as RequestModel
 from common.contracts.errors import ErrorCode
-from common.contracts.internal import PlanQuery, PlanQueryResult, PlanView
+from common.contracts.internal import CancelRequest, PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import GenerateJob
 from common.ids import parse_uuid
 from common.problems import ApiError
@@ -22,18 +19,10 @@ from generator.settings import Settings
 MAX_QUERY_BYTES = 64 * 1024
 
 
-class CancelRequest(RequestModel):
-    """The body of a cancel: whose plan it is, and why it ends when that is not the user's wish."""
-
-    user_id: UUID
-    code: Annotated[ErrorCode | None, Field(description="null: the user's cancel")] = None
-
-
 class Endpoints:
     """The internal HTTP API; every route needs the service token."""
 
-    def __init__(self, service: GenerationService, settings: Settings) -> None:
-        self._service = service
+    def __init__(self, settings: Settings) -> None:
         self._tokens = accepted_tokens(settings)
         self._sync_seconds = settings.streaming_timeout / 1000 + 30
 
@@ -51,7 +40,7 @@ class Endpoints:
         """Write a plan and answer with its end."""
         require_service(request, self._tokens)
         job, _ = await read_model(request, GenerateJob)
-        view = await self._service.generate(job.model_copy(update={"mode": "sync"}), self._sync_seconds)
+        view = await _service(request).generate(job.model_copy(update={"mode": "sync"}), self._sync_seconds)
         if view is None:
             raise ApiError(ErrorCode.UPSTREAM_TIMEOUT, "The plan was not finished in time.")
         return JsonModel(view)
@@ -59,26 +48,33 @@ class Endpoints:
     async def view(self, request: Request) -> Response:
         """One stored plan."""
         require_service(request, self._tokens)
-        return _found(await self._service.view(_plan_id(request)))
+        return _found(await _service(request).view(_plan_id(request)))
 
     async def query(self, request: Request) -> Response:
         """Many stored plans."""
         require_service(request, self._tokens)
         query, _ = await read_model(request, PlanQuery, MAX_QUERY_BYTES)
-        views = await self._service.query(query.plan_ids, watched=query.watched, brief=query.brief)
+        views = await _service(request).query(query.plan_ids, watched=query.watched, brief=query.brief)
         return JsonModel(PlanQueryResult(plans=views))
 
     async def cancel(self, request: Request) -> Response:
         """End a plan; answers with its final row."""
         require_service(request, self._tokens)
         body, _ = await read_model(request, CancelRequest)
-        return _found(await self._service.cancel(_plan_id(request), body.user_id, body.code))
+        return _found(await _service(request).cancel(_plan_id(request), body.user_id, body.code, body.weeks))
 
     async def erase(self, request: Request) -> Response:
         """Delete a plan's content."""
         require_service(request, self._tokens)
-        await self._service.erase(_plan_id(request))
+        await _service(request).erase(_plan_id(request))
         return Response(status_code=204)
+
+
+def _service(request: Request) -> GenerationService:
+    """The use cases of the application that serves this request; its lifespan has opened them."""
+    service = request.state.service
+    assert isinstance(service, GenerationService)
+    return service
 
 
 def _plan_id(request: Request) -> UUID:

@@ -1,7 +1,6 @@
 """Which plan, which attempt, and how it stands in the database: the values that the parts of the generator exchange."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,6 @@ class Claim:
 
     plan_id: UUID
     attempt: int
-    started_at: datetime
     partial: Any
     percent: float
     elapsed_ms: int
@@ -29,7 +27,6 @@ class Refused:
 
     view: PlanView
     wait: float
-    owned_here: bool
 
 
 @dataclass(frozen=True, slots=True)

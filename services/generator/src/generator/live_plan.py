@@ -23,7 +23,10 @@ CallLater = Callable[[float, Callable[[], None]], TimerHandle]
 
 
 class LivePlan:
-    """One attempt at a plan. `send` takes the bytes of an event; `interval` says how long operations may wait."""
+    """One attempt at a plan. `send` takes the bytes of an event.
+
+    What is fed is published at once as one event; when upstream is read decides how much that is, and how often.
+    """
 
     def __init__(
         self,
@@ -35,8 +38,6 @@ class LivePlan:
         send: Callable[[bytes], None],
         clock: Clock,
         call_later: CallLater,
-        interval: Callable[[], float],
-        flush_chars: int,
         save_soon: Callable[[], None],
     ) -> None:
         self.plan_id = plan_id
@@ -51,12 +52,7 @@ class LivePlan:
         self._send = send
         self._clock = clock
         self._call_later = call_later
-        self._interval = interval
-        self._flush_chars = flush_chars
         self._save_soon = save_soon
-        self._pending: list[Op] = []
-        self._pending_chars = 0
-        self._timer: TimerHandle | None = None
         self._trust_timer: TimerHandle | None = None
         self._terminal: bytes | None = None
         self._saved_seq = -1
@@ -102,44 +98,7 @@ class LivePlan:
             self._save_soon()
         if ops:
             self._written = self.grown = True
-            self._merge(ops)
-            self._pending_chars += chars
-            self._arm()
-
-    def _merge(self, ops: list[Op]) -> None:
-        pending = self._pending
-        for op in ops:
-            last = pending[-1] if pending else None
-            if (
-                op["op"] == "append"
-                and last is not None
-                and last["path"] == op["path"]
-                and isinstance(last["value"], str)
-            ):
-                last["value"] += op["value"]
-            else:
-                pending.append(op)
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            if self._pending_chars >= self._flush_chars:
-                self.flush()
-            return
-        interval = self._interval()
-        if interval <= 0 or self._pending_chars >= self._flush_chars:
-            self.flush()
-        else:
-            self._timer = self._call_later(interval, self.flush)
-
-    def flush(self) -> None:
-        """Publish pending operations as one event."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._pending:
-            self._say_progress(self._pending)
-            self._pending = []
-            self._pending_chars = 0
+            self._say_progress(ops)
 
     def _say_progress(self, ops: list[Op]) -> None:
         self.seq += 1
@@ -149,13 +108,11 @@ class LivePlan:
     def enter(self, phase: Phase) -> None:
         """Change the phase and let viewers see it."""
         if self.meter.phase != phase:
-            self.flush()
             self.meter.phase = phase
             self._say_progress([])
 
     def restart(self, kept: Kept, phase: Phase) -> None:
         """Begin another answer on what is kept: a snapshot at the next seq drops the rest."""
-        self.flush()
         self.draft = Draft(self.meter.weeks_total, kept)
         self._written = kept.document() is not None
         self.grown = False
@@ -168,7 +125,6 @@ class LivePlan:
         """The answer to "how does it stand": a snapshot of exactly what was published, or the terminal event."""
         if self._terminal is not None:
             return self._terminal
-        self.flush()
         return self._snapshot()
 
     def _snapshot(self) -> bytes:
@@ -200,7 +156,6 @@ class LivePlan:
 
     def to_save(self) -> Saved:
         """The row for the batch save: exactly what was published, or only the lease when nothing is new."""
-        self.flush()
         self.save_asked = False
         partial = None
         if self.seq != self._saved_seq:
@@ -226,6 +181,3 @@ class LivePlan:
         """This attempt is over without an outcome of ours; say nothing any more."""
         self.suspect = self._over = True
         self._stop_trust()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

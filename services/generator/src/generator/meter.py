@@ -36,7 +36,6 @@ class Meter:
         self._started_at = started_at
         self._elapsed_before = elapsed_ms
         self._first_at: float | None = None
-        self._chars_before = 0
         self._percent = percent
         self._stored = percent
         self._share = 0.0

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable
 
 import nats.errors
 import structlog
+from pydantic import ValidationError
 
 from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
+from common.contracts.messages import ViewersReply
 from generator.run import Run
 
 _log = structlog.get_logger(__name__)
@@ -20,9 +22,11 @@ AT_ONCE = 50
 class PresenceMonitor:
     """Polls the gateways about plans that end with their viewers, and stops those that nobody watches."""
 
-    def __init__(self, broker: Broker, running: Callable[[], Iterable[Run]]) -> None:
+    def __init__(self, broker: Broker, running: Callable[[], Iterable[Run]], hear_lag: Callable[[float], None]) -> None:
+        """Args: `hear_lag` takes the seconds by which a gateway that has viewers is behind."""
         self._broker = broker
         self._running = running
+        self._hear_lag = hear_lag
 
     async def run(self) -> None:
         """Look at all plans at each tick, for ever."""
@@ -42,7 +46,7 @@ class PresenceMonitor:
     async def _ask(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await self._broker.client.request(subjects.viewers(run.plan_id), b"", timeout=REPLY_SECONDS)
+            reply = await self._broker.client.request(subjects.viewers(run.plan_id), b"", timeout=REPLY_SECONDS)
         except nats.errors.NoRespondersError:
             run.grace.nobody(loop.time())
         except nats.errors.TimeoutError:
@@ -51,6 +55,15 @@ class PresenceMonitor:
             _log.info("presence.unknown", plan_id=str(run.plan_id), error=repr(error))
         else:
             run.grace.somebody(loop.time())
+            self._hear(reply.data)
         if run.grace.expired(loop.time()):
             _log.info("plan.unwatched", plan_id=str(run.plan_id))
             run.stop("disconnected")
+
+    def _hear(self, data: bytes) -> None:
+        try:
+            reply = ViewersReply.model_validate_json(data)
+        except ValidationError as error:
+            _log.warning("presence.unreadable", error=repr(error))
+        else:
+            self._hear_lag(reply.lag_ms / 1000)

@@ -19,14 +19,13 @@ from generator.live_plan import LivePlan
 from generator.openrouter import UpstreamCall
 from generator.publisher import Publisher
 from generator.repository import PlanRepository
-from generator.repository.calls import CallRecord
+from generator.repository.calls import CallRecord, RecordCall
 from generator.usage import total
 
 _log = structlog.get_logger(__name__)
 
 StopReason = Literal["cancel", "disconnected", "broken", "fenced", "shutdown"]
 Write = Callable[[LivePlan], Awaitable[Ending]]
-RecordCall = Callable[[CallRecord], None]
 
 STORE_PAUSE = 0.2
 LONGEST_STORE_PAUSE = 2.0
@@ -118,10 +117,8 @@ class Run:
     def _stopped(self) -> Ending | None:
         match self.stopped:
             case "cancel":
-                self.plan.flush()
                 return cancelled(self.plan.document)
             case "disconnected":
-                self.plan.flush()
                 return failed(ErrorCode.CLIENT_DISCONNECTED, self.plan.document)
             case "broken":
                 return failed(ErrorCode.INTERNAL, None)
@@ -132,7 +129,6 @@ class Run:
 
     async def _store(self, ending: Ending) -> bool:
         """Try until Postgres says yes or no: an outcome that is not stored is never announced."""
-        self.plan.flush()
         seq = self.plan.seq + 1
         progress = self.plan.meter.read(
             asyncio.get_running_loop().time(), ended=True, complete=ending.end.ended_as == "complete"

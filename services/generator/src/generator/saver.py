@@ -33,6 +33,7 @@ class Saver:
         self._running = running
         self._wake = asyncio.Event()
         self._everybody_at = 0.0
+        self._doubts = 0
 
     def soon(self) -> None:
         """Something is worth saving before the interval is over."""
@@ -40,8 +41,12 @@ class Saver:
 
     def distrust(self) -> None:
         """We may have been away: nothing is said of any plan until its fenced write has matched (rule 7)."""
+        self._doubts += 1
+        suspended = 0
         for run in self._running():
             run.plan.distrust()
+            suspended += 1
+        _log.debug("publish.suspended", plans=suspended)
         self._everybody_at = 0.0
         self.soon()
 
@@ -65,24 +70,28 @@ class Saver:
         runs, rows = _rows(due)
         if not runs:
             return
+        doubts = self._doubts
         try:
             held = await self._repository.save(list(rows.values()))
         except UNAVAILABLE as error:
             _log.warning("save.failed", plans=len(rows), error=repr(error))
             return
+        _log.debug("save.done", plans=len(rows), held=len(held), everybody=everybody)
         stands = {item.plan_id: item for item in held}
         for plan_id, run in runs.items():
             if plan_id in stands:
                 run.plan.saved(rows[plan_id])
-                _heard(run, stands[plan_id])
+                _note_watched(run, stands[plan_id])
+                if doubts == self._doubts:
+                    # Otherwise the doubt is younger than the write, which may have matched before we were away.
+                    run.plan.trust_in(random.uniform(0, JITTER_SECONDS))  # noqa: S311 - jitter
             else:
                 run.stop("fenced")
 
 
-def _heard(run: Run, held: Held) -> None:
+def _note_watched(run: Run, held: Held) -> None:
     if held.watched_ago is not None:
         run.grace.watched(held.watched_ago, asyncio.get_running_loop().time())
-    run.plan.trust_in(random.uniform(0, JITTER_SECONDS))  # noqa: S311 - jitter
 
 
 def _rows(due: Iterable[Run]) -> tuple[dict[UUID, Run], dict[UUID, Saved]]:

@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
 
 from common import payloads
+from common.contracts import subjects
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob, Outcome
@@ -21,7 +23,6 @@ from generator.identity import Claim, Refused
 from generator.live_plan import LivePlan
 from generator.meter import Meter
 from generator.openrouter import OpenRouterService
-from generator.pacing import Pacer
 from generator.publisher import Publisher
 from generator.recovery import Limits
 from generator.repository import PlanRepository, SaveRepository, ViewRepository
@@ -29,6 +30,7 @@ from generator.run import Run
 from generator.runs import Runs
 from generator.saver import Saver
 from generator.settings import Settings
+from generator.turns import Turns
 from generator.usage import UsageRecorder
 from generator.writer import PlanWriter
 
@@ -49,7 +51,7 @@ class Parts:
     openrouter: OpenRouterService
     recorder: UsageRecorder
     publisher: Publisher
-    pacer: Pacer
+    turns: Turns
     runs: Runs
     saver: Saver
     desk: ControlDesk
@@ -78,7 +80,9 @@ class GenerationService:
         """
         claim = await self._parts.plans.claim(job, self._parts.settings.attempts)
         if isinstance(claim, Refused):
+            _log.debug("claim.refused", plan_id=str(job.plan_id), status=claim.view.status, wait=round(claim.wait, 1))
             return claim
+        _log.debug("plan.claimed", plan_id=str(job.plan_id), attempt=claim.attempt, percent=claim.percent)
         if claim.attempt > 1:
             _log.warning("plan.taken_over", plan_id=str(job.plan_id), attempt=claim.attempt)
         run = self._new_run(job, claim)
@@ -96,11 +100,9 @@ class GenerationService:
             claim.attempt,
             kept,
             meter,
-            send=lambda payload: parts.publisher.event(claim.plan_id, payload),
+            send=partial(parts.publisher.send, subjects.events(claim.plan_id)),
             clock=loop.time,
             call_later=loop.call_later,
-            interval=lambda: parts.pacer.interval,
-            flush_chars=parts.settings.streaming_chunk_size,
             save_soon=parts.saver.soon,
         )
         follows_viewers = job.mode == "stream" and job.on_disconnect == "abort"
@@ -114,7 +116,8 @@ class GenerationService:
     async def execute(self, run: Run) -> None:
         """Write the claimed plan to its end."""
         parts, job = self._parts, run.job
-        writer = PlanWriter(parts.openrouter, self._limits, run.record)
+        before_read = parts.turns.reader(parts.settings.streaming_chunk_size)
+        writer = PlanWriter(parts.openrouter, self._limits, run.record, before_read)
         user = hashlib.sha256(str(job.user_id).encode()).hexdigest()
         streaming = job.mode == "stream"
         try:
@@ -172,12 +175,16 @@ class GenerationService:
 
     async def query(self, plan_ids: Sequence[UUID], *, watched: bool, brief: bool) -> list[PlanView]:
         """The stored rows of many plans."""
+        _log.debug("plans.asked", plans=len(plan_ids), watched=watched, brief=brief)
         return await self._parts.views.views(plan_ids, watched=watched, brief=brief)
 
-    async def cancel(self, plan_id: UUID, user_id: UUID, code: ErrorCode | None) -> PlanView | None:
+    async def cancel(
+        self, plan_id: UUID, user_id: UUID, code: ErrorCode | None, weeks: int | None = None
+    ) -> PlanView | None:
         """End a plan wherever it runs, also before anybody has claimed it; the first outcome wins.
 
-        `code` None is the user's cancel; otherwise the plan has failed for that reason.
+        `code` None is the user's cancel; otherwise the plan has failed for that reason. `user_id` and `weeks` are for
+        a plan that has no row yet.
         """
         run = self._parts.runs.find(plan_id)
         if run is not None and code is None:
@@ -190,7 +197,7 @@ class GenerationService:
             if run.ending is not None:
                 return await self.view(plan_id)
         ended_as = "cancelled" if code is None else "error"
-        view = await self._parts.plans.end(plan_id, user_id, ended_as, code, only_unowned=code is not None)
+        view = await self._parts.plans.end(plan_id, user_id, ended_as, code, only_unowned=code is not None, weeks=weeks)
         if view is not None and view.ended_as is not None:
             # Not waited for: the row is stored, and the sweeper says it again should this be lost.
             self._parts.runs.spawn(self.announce(view))

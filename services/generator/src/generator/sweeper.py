@@ -2,9 +2,13 @@
 
 import asyncio
 
+import structlog
+
 from common.contracts.errors import ErrorCode
 from generator.repository import SaveRepository
 from generator.service import GenerationService
+
+_log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 3.0
 # An owner announces right after storing; only what is older than this was forgotten.
@@ -29,6 +33,8 @@ class Sweeper:
     async def sweep(self) -> None:
         """Look once."""
         for view in await self._repository.exhausted(self._max_attempts, BATCH):
+            _log.debug("sweep.exhausted", plan_id=str(view.plan_id), attempt=view.attempt)
             await self._service.cancel(view.plan_id, view.user_id, ErrorCode.INTERNAL)
         for view in await self._repository.unannounced(GRACE_SECONDS, BATCH):
+            _log.debug("sweep.announced", plan_id=str(view.plan_id), status=view.status)
             await self._service.announce(view)

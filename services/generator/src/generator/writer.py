@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -19,12 +18,10 @@ from generator.openrouter import CompletionRequest, OpenRouterService, UpstreamC
 from generator.plan_parser import ParseError
 from generator.prompt import messages_for, repair_messages_for
 from generator.recovery import Broken, Call, Complete, Fail, History, Limits, Purpose, Whole, next_step
-from generator.repository.calls import CallRecord
+from generator.repository.calls import CallRecord, RecordCall
+from generator.turns import BeforeRead
 
 _log = structlog.get_logger(__name__)
-
-RecordCall = Callable[[CallRecord], None]
-BeforeRead = Callable[[], Awaitable[None]]
 
 
 class PlanWriter:
@@ -35,7 +32,7 @@ class PlanWriter:
         service: OpenRouterService,
         limits: Limits,
         record: RecordCall,
-        before_read: BeforeRead | None = None,
+        before_read: BeforeRead,
     ) -> None:
         self._service = service
         self._limits = limits
@@ -77,7 +74,7 @@ class _Attempt:
         preferences: Preferences,
         user: str,
         record: RecordCall,
-        before_read: BeforeRead | None,
+        before_read: BeforeRead,
     ) -> None:
         self._service = service
         self._before_read = before_read
@@ -107,11 +104,10 @@ class _Attempt:
     async def _stream(self, call: UpstreamCall) -> None:
         plan = self._plan
         async with self._service.generate_plan_stream(
-            self._request(), call=call, before_read=self._before_read
+            self._request(), call=call, before_read=lambda: self._before_read(stream)
         ) as stream:
             async for chunk in stream:
                 plan.feed(chunk.text)
-        plan.flush()
 
     async def _at_once(self, purpose: Purpose, call: UpstreamCall) -> None:
         repair = purpose == "repair"
@@ -120,7 +116,6 @@ class _Attempt:
             # Only now: until the better document is here, viewers keep the one they have.
             self._plan.restart(Kept(), "validating")
         self._plan.feed(completion.text)
-        self._plan.flush()
 
     def _request(self) -> CompletionRequest:
         task = self._plan.draft.kept.task(self._plan.meter.weeks_total)

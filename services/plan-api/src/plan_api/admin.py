@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.contracts.public import QuotaView
+from common.ids import parse_uuid
 from common.postgres import UNAVAILABLE, open_database
 from plan_api import quota
 from plan_api.quota import Policy
@@ -65,9 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     change = actions.add_parser("set", help="change the limit, from this month on")
     change.add_argument("--limit", type=_limit, required=True, help="plans per month (0: none), or `default`")
     for action in (show, change):
-        action.add_argument("--user", type=UUID, required=True, help="the user's id (UUID)")
+        action.add_argument("--user", type=_user, required=True, help="the user's id (UUID)")
         action.add_argument("--json", action="store_true", help="answer as JSON")
     return parser
+
+
+def _user(text: str) -> UUID:
+    user_id = parse_uuid(text)
+    if user_id is None:
+        raise argparse.ArgumentTypeError("must be a UUID, such as 6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac")
+    return user_id
 
 
 def _limit(text: str) -> int | None:

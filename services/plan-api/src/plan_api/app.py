@@ -1,6 +1,6 @@
 """The composition root: routes, lifespan, and what is wired to what."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -9,17 +9,18 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common.broker import Broker, open_broker
+from common.broker import open_broker
 from common.contracts.errors import ErrorCode
 from common.generator_client import GeneratorClient, open_service_client
-from common.health import health_routes
-from common.postgres import UNAVAILABLE, Database, open_database
+from common.health import Dependencies, health_routes
+from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.server import Draining
 from common.service_auth import accepted_tokens
 from common.tasks import background
 from plan_api.admission import Admission
-from plan_api.endpoints import generations, inputs, plans
+from plan_api.batches import Batches
+from plan_api.endpoints import batches, generations, inputs, plans
 from plan_api.endpoints.guard import Guard
 from plan_api.outbox import Outbox
 from plan_api.outcomes import Outcomes
@@ -38,22 +39,9 @@ _log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 2
 
 
-class _Dependencies:
-    """What readiness tells of; filled in by the lifespan."""
-
-    database: Database | None = None
-    broker: Broker | None = None
-
-    def checks(self) -> Mapping[str, Callable[[], bool]]:
-        return {
-            "postgres": lambda: self.database is not None and self.database.reachable,
-            "nats": lambda: self.broker is not None and self.broker.connected,
-        }
-
-
 def create_app(settings: Settings, draining: Draining) -> Starlette:
     """The application; its lifespan opens everything and closes it in reverse order."""
-    dependencies = _Dependencies()
+    dependencies = Dependencies()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
@@ -66,6 +54,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
             *inputs.routes(guard),
             *plans.routes(guard),
             *generations.routes(guard),
+            *batches.routes(guard),
             *health_routes(draining, dependencies.checks()),
         ],
         exception_handlers={**EXCEPTION_HANDLERS, **dict.fromkeys(UNAVAILABLE, _on_postgres_away)},
@@ -73,7 +62,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
     )
 
 
-async def _open(settings: Settings, stack: AsyncExitStack, dependencies: _Dependencies) -> Services:
+async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Dependencies) -> Services:
     database = await stack.enter_async_context(open_database(settings.database_url, "plan-api"))
     broker = await stack.enter_async_context(open_broker(settings.nats_url, "plan-api"))
     client = await stack.enter_async_context(open_service_client(settings.service_token))
@@ -95,6 +84,7 @@ async def _open(settings: Settings, stack: AsyncExitStack, dependencies: _Depend
         quota=Quota(database, policy),
         plans=Plans(database, generator, settlement),
         admission=admission,
+        batches=Batches(database, admission),
         synchronous=Synchronous(admission, generator, settlement, settings.synchronous_seconds),
     )
 

@@ -32,6 +32,7 @@ class Outbox:
             await self._send(row)
             async with self._database.connection() as connection:
                 await outbox.delete(connection, [row.id])
+            _log.debug("outbox.published", plan_id=str(row.plan_id), n=row.n)
         except (*nats_broker.UNAVAILABLE, *POSTGRES_UNAVAILABLE) as error:
             _log.warning("outbox.publish_delayed", plan_id=str(row.plan_id), n=row.n, error=repr(error))
 
@@ -56,6 +57,7 @@ class Outbox:
         async with self._database.transaction() as transaction:
             published = await self._send_all(await outbox.claim(transaction, BATCH))
             await outbox.delete(transaction, published)
+        _log.debug("outbox.relayed", jobs=len(published))
         return len(published)
 
     async def _send_all(self, rows: list[OutboxRow]) -> list[int]:

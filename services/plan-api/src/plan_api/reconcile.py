@@ -93,6 +93,7 @@ class Reconciler:
 
     async def _reconcile(self, plans: list[Unsettled]) -> None:
         views = await self._generator.query([plan.plan_id for plan in plans], brief=True)
+        _log.debug("reconcile.asked", reservations=len(plans), rows=len(views))
         for plan in plans:
             try:
                 await self._act(plan, views.get(plan.plan_id))
@@ -108,7 +109,8 @@ class Reconciler:
                 await self._republish(plan)
             case GiveUp(code):
                 _log.warning("reconcile.gave_up", plan_id=str(plan.plan_id), code=code, age_seconds=plan.age_seconds)
-                await self._settle_from(await self._generator.cancel(plan.plan_id, plan.user_id, code=code))
+                ended = await self._generator.cancel(plan.plan_id, plan.user_id, code=code, weeks=plan.weeks)
+                await self._settle_from(ended)
             case Wait():
                 pass
             case _:

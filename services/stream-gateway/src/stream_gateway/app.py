@@ -1,128 +1,155 @@
 """The composition root: what is opened, in which order, and which route leads where."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
-from common.broker import Broker, open_broker
+from common import health
+from common.broker import open_broker
 from common.generator_client import GeneratorClient, open_service_client
-from common.health import health_routes
-from common.postgres import Database, open_database
+from common.postgres import open_database
 from common.problems import EXCEPTION_HANDLERS
 from common.server import Draining
 from common.settings import split_urls
 from common.tasks import background
+from stream_gateway import endpoints
+from stream_gateway.answer_headers import AnswerHeaders
 from stream_gateway.attach import Line
-from stream_gateway.auth import authenticator
+from stream_gateway.auth import Authenticator, DevAuthenticator, FrontDoor, JwtAuthenticator
+from stream_gateway.auth.issuer_keys import IssuerKeys, open_jwks
+from stream_gateway.auth.session_cookie import SessionCookie
+from stream_gateway.auth.tokens import SharedSecret
 from stream_gateway.cancel import Canceller
-from stream_gateway.endpoints import Endpoints
-from stream_gateway.hub import Hub, close_streams_on
+from stream_gateway.cors import Cors
+from stream_gateway.description import description_routes
+from stream_gateway.hub import Hub
 from stream_gateway.journal import Journal
 from stream_gateway.lag import LoopLag
 from stream_gateway.owned_tasks import owned_tasks
 from stream_gateway.ownership import Ownership
 from stream_gateway.page_routes import page_routes
 from stream_gateway.plan_api import PlanApi
-from stream_gateway.proxy import METHODS, Proxy
+from stream_gateway.proxy import Proxy
+from stream_gateway.rate_limit import RateLimit
 from stream_gateway.repository import Repository
-from stream_gateway.sessions import Sessions
+from stream_gateway.services import Services
+from stream_gateway.session_routes import session_routes
+from stream_gateway.sessions import Sessions, close_streams_on
 from stream_gateway.settings import Settings
 from stream_gateway.status import StatusReader
 from stream_gateway.stream_response import StreamLimits
+from stream_gateway.takeover import Takeover
 from stream_gateway.watchdog import Watchdog
 
 # Beyond what plan-api itself waits for the synchronous call, which is 35 seconds more than STREAMING_TIMEOUT.
 SYNCHRONOUS_MARGIN_SECONDS = 40
 
-Handler = Callable[[Request], Awaitable[Response]]
+
+class Dependencies(health.Dependencies):
+    """What readiness tells of; with keys that are fetched, the issuer of tokens as well."""
+
+    def __init__(self, *, has_issuer: bool = False) -> None:
+        super().__init__()
+        self.keys: IssuerKeys | None = None
+        self._has_issuer = has_issuer
+
+    def checks(self) -> Mapping[str, health.Check]:
+        """By name: whether it is there."""
+        issuer: dict[str, health.Check] = {"issuer": lambda: self.keys is not None and self.keys.usable}
+        return {**super().checks(), **(issuer if self._has_issuer else {})}
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """What is open while the service runs."""
-
-    broker: Broker
-    database: Database
-    endpoints: Endpoints
-    proxy: Proxy
-
-
-@asynccontextmanager
-async def open_gateway(settings: Settings, draining: Draining) -> AsyncIterator[Gateway]:
-    """Open everything; closed in the reverse order."""
-    async with AsyncExitStack() as opened:
-        database = await opened.enter_async_context(open_database(settings.database_url, "stream-gateway", size=5))
-        broker = await opened.enter_async_context(open_broker(settings.nats_url, "stream-gateway"))
-        client = await opened.enter_async_context(open_service_client(settings.service_token))
-        repository = Repository(database)
-        journal = Journal(repository)
-        opened.push_async_callback(journal.close)
-        await opened.enter_async_context(background("journal", journal.run))
-        lag = LoopLag()
-        await opened.enter_async_context(background("lag", lag.measure))
-        tasks = await opened.enter_async_context(owned_tasks())
-        generators = GeneratorClient(client, split_urls(settings.generator_urls))
-        hub = Hub(Line(broker, generators, tasks, lag))
-        await opened.enter_async_context(background("watchdog", Watchdog(hub, broker, generators).run))
-        await opened.enter_async_context(close_streams_on(draining, hub))
-        canceller = Canceller(broker, generators, hub, journal, tasks)
-        # The first to close: what it waits for needs all of the others.
-        opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
-        plan_api = PlanApi(client, settings.plan_api_url)
-        ownership = Ownership(repository, plan_api, journal)
-        ways = authenticator(settings)
-        limits = StreamLimits(settings.sse_heartbeat_seconds, settings.max_stream_age_seconds)
-        endpoints = Endpoints(
-            authenticator=ways,
-            plan_api=plan_api,
-            ownership=ownership,
-            sessions=Sessions(hub, journal, limits, settings.max_streams_per_user, draining),
-            canceller=canceller,
-            statuses=StatusReader(broker, generators, ownership),
-        )
-        forgetters = (ownership.forget, hub.forget)
-        proxy = Proxy(plan_api, ways, settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS, forgetters)
-        yield Gateway(broker, database, endpoints, proxy)
-
-
-def create_app(settings: Settings, draining: Draining) -> Starlette:
+def create_app(settings: Settings, draining: Draining) -> ASGIApp:
     """The application; nothing is opened before its lifespan begins."""
-    opened: list[Gateway] = []
+    dependencies = Dependencies(has_issuer=settings.auth_mode == "jwt" and settings.jwt_jwks_url is not None)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with open_gateway(settings, draining) as gateway:
-            opened.append(gateway)
-            yield
-            opened.clear()
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as opened:
+            yield {"services": await open_services(settings, draining, opened, dependencies)}
 
-    def to(pick: Callable[[Gateway], Handler]) -> Callable[[Request], Any]:
-        async def handle(request: Request) -> Response:
-            return await pick(opened[0])(request)
-
-        return handle
-
-    checks = {
-        "nats": lambda: opened[0].broker.connected,
-        "postgres": lambda: opened[0].database.reachable,
-    }
-    streaming = "/api/streaming"
-    routes = [
-        Route(f"{streaming}/generate-plan", to(lambda gateway: gateway.endpoints.start), methods=["POST"]),
-        Route(f"{streaming}/events/{{plan_id}}", to(lambda gateway: gateway.endpoints.events), methods=["GET"]),
-        Route(f"{streaming}/status/{{plan_id}}", to(lambda gateway: gateway.endpoints.status), methods=["GET"]),
-        Route(f"{streaming}/cancel/{{plan_id}}", to(lambda gateway: gateway.endpoints.cancel), methods=["DELETE"]),
-        Route("/api/plan/{path:path}", to(lambda gateway: gateway.proxy), methods=METHODS),
-        *health_routes(draining, checks),
-        *page_routes(),
-    ]
-    app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+    app = Starlette(
+        routes=route_table(settings, draining, dependencies),
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
     # A redirect would be built from the Host header, and no path here ends in a slash.
     app.router.redirect_slashes = False
-    return app
+    return AnswerHeaders(app, Cors(settings.allowed_origins))
+
+
+def route_table(settings: Settings, draining: Draining, dependencies: Dependencies) -> list[BaseRoute]:
+    """Every route, and which handler it leads to."""
+    return [
+        *endpoints.routes(),
+        *session_routes(SessionCookie(loopback=settings.listens_on_loopback)),
+        *health.health_routes(draining, dependencies.checks()),
+        *page_routes(),
+        *description_routes(),
+    ]
+
+
+async def open_services(
+    settings: Settings, draining: Draining, opened: AsyncExitStack, dependencies: Dependencies
+) -> Services:
+    """Open everything; `opened` closes it in the reverse order."""
+    database = await opened.enter_async_context(open_database(settings.database_url, "stream-gateway", size=5))
+    broker = await opened.enter_async_context(open_broker(settings.nats_url, "stream-gateway"))
+    client = await opened.enter_async_context(open_service_client(settings.service_token))
+    dependencies.database, dependencies.broker = database, broker
+    door = await _open_door(settings, opened, dependencies)
+    repository = Repository(database)
+    journal = Journal(repository)
+    opened.push_async_callback(journal.close)
+    await opened.enter_async_context(background("journal", journal.run))
+    lag = LoopLag()
+    await opened.enter_async_context(background("lag", lag.measure))
+    tasks = await opened.enter_async_context(owned_tasks())
+    generators = GeneratorClient(client, split_urls(settings.generator_urls))
+    hub = Hub(Line(broker, generators, tasks, lag))
+    await opened.enter_async_context(background("watchdog", Watchdog(hub, broker, generators).run))
+    limits = StreamLimits(settings.sse_heartbeat_seconds, settings.max_stream_age_seconds)
+    sessions = Sessions(hub, journal, limits, settings.max_streams_per_user, draining)
+    await opened.enter_async_context(close_streams_on(draining, sessions))
+    plan_api = PlanApi(client, settings.plan_api_url)
+    canceller = Canceller(broker, generators, plan_api, hub, journal, tasks)
+    # The first to close: what it waits for needs all of the others.
+    opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
+    await opened.enter_async_context(background("takeover", Takeover(repository, canceller).run))
+    ownership = Ownership(repository, plan_api, journal)
+    seconds = settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS
+    return Services(
+        door=door,
+        plan_api=plan_api,
+        ownership=ownership,
+        sessions=sessions,
+        canceller=canceller,
+        statuses=StatusReader(broker, generators, ownership),
+        proxy=Proxy(plan_api, door, seconds, (ownership.forget, hub.forget)),
+    )
+
+
+async def _open_door(settings: Settings, opened: AsyncExitStack, dependencies: Dependencies) -> FrontDoor:
+    way = await _authenticator(settings, opened, dependencies)
+    cookie = SessionCookie(loopback=settings.listens_on_loopback)
+    return FrontDoor(way, settings.allowed_origins, cookie, RateLimit(settings.requests_per_minute_per_user))
+
+
+async def _authenticator(settings: Settings, opened: AsyncExitStack, dependencies: Dependencies) -> Authenticator:
+    """The way that the settings name."""
+    if settings.auth_mode == "dev":
+        return DevAuthenticator()
+    assert settings.jwt_issuer is not None
+    assert settings.jwt_audience is not None
+    if settings.jwt_secret is not None:
+        secret = SharedSecret(settings.jwt_secret.get_secret_value())
+        return JwtAuthenticator(secret, settings.jwt_issuer, settings.jwt_audience)
+    assert settings.jwt_jwks_url is not None
+    keys = IssuerKeys(await opened.enter_async_context(open_jwks(settings.jwt_jwks_url)))
+    await opened.enter_async_context(background("issuer keys", keys.run))
+    dependencies.keys = keys
+    return JwtAuthenticator(keys, settings.jwt_issuer, settings.jwt_audience)

@@ -100,9 +100,11 @@ class Attachment:
             return False
         try:
             reply = await broker.client.request(subjects.state(self.channel.plan_id), b"", timeout=OWNER_SECONDS)
-        except UNAVAILABLE:
+        except UNAVAILABLE as error:
+            _log.debug("attach.owner_silent", plan_id=str(self.channel.plan_id), error=repr(error))
             return False
         useful = self.channel.receive(reply.data)
+        _log.debug("attach.owner_answered", plan_id=str(self.channel.plan_id), useful=useful)
         if useful:
             self.channel.be_sure(of_owner=True)
         return useful
@@ -115,6 +117,7 @@ class Attachment:
             self.channel.say("unanswered")
             return
         event = None if view is None else event_of_view(view)
+        _log.debug("attach.row_read", plan_id=str(self.channel.plan_id), found=view is not None)
         if event is None:
             self.channel.say("unknown")
         else:

@@ -6,15 +6,17 @@ Runs in NATS callbacks: no await, no task and no log line an event.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import structlog
 
 from common import fold
 from common.contracts.events import Phase, PlanStatus
-from stream_gateway import plan_event
+from common.contracts.ops import Op
+from stream_gateway import plan_event, standard_patch
 from stream_gateway.cursor import Cursor
+from stream_gateway.frame import Frame
 from stream_gateway.plan_event import MalformedEventError, PlanEvent
 from stream_gateway.splice import Apply, Ask, Drop, End, Ended, Fresh, Live, Position, Replace, Torn, resume, splice
 from stream_gateway.viewer import Viewer
@@ -26,6 +28,9 @@ HELD_EVENTS = 512
 # A row is written behind what the owner has published, by at most this much: a viewer that is still ahead of a row that
 # was read later than that has its cursor from nowhere. In seconds.
 ROW_AGE_SECONDS = 2.0
+
+# Where a document stands in the state that a viewer of patches holds.
+PATCHED_AT: Final = "/plan"
 
 # What was heard about a plan that has shown no event yet: nothing, that no generator knows it, or that nobody answered.
 Answer = Literal["none", "unknown", "unanswered"]
@@ -48,8 +53,9 @@ class Channel:
         self._document: Any = None
         self._progress: dict[str, Any] = {}
         self._terminal: PlanEvent | None = None
-        self._last_frame = b""
-        self._snapshot: tuple[Cursor, bytes] | None = None
+        self._last_frame = Frame("connected", b"{}")
+        self._snapshot: Frame | None = None
+        self._patched = 0  # viewers of patches
         self._held: deque[PlanEvent] = deque(maxlen=HELD_EVENTS)
         # Viewers whose cursor is beyond what we know, and since when they wait for us to come there.
         self._ahead: dict[Viewer, float] = {}
@@ -125,20 +131,27 @@ class Channel:
 
     def _apply(self, event: PlanEvent, to: Live) -> None:
         try:
-            self._document = fold.apply(self._document, event.members["ops"])
+            patch = self._fold(event.members["ops"])
         except (fold.FoldError, KeyError, TypeError) as error:
             _log.error("event.does_not_fit", plan_id=self._id, at=str(to.at), error=repr(error))
             assert isinstance(self.position, Live)
             self.position = Torn(self.position.at)
             self._on_gap(self)
             return
-        self._move(event, to)
+        self._move(event, to, patch)
         self._broadcast()
+
+    def _fold(self, ops: list[Op]) -> tuple[bytes, ...] | None:
+        if not self._patched:
+            self._document = fold.apply(self._document, ops)
+            return None
+        self._document, patch = standard_patch.fold_and_translate(self._document, ops, PATCHED_AT)
+        return patch
 
     def _replace(self, event: PlanEvent, to: Live) -> None:
         self._document = event.members["plan"]
         self._move(event, to)
-        self._snapshot = (to.at, self._last_frame)
+        self._snapshot = self._last_frame
         self._broadcast()
 
     def _end(self, event: PlanEvent, to: Ended) -> None:
@@ -149,10 +162,10 @@ class Channel:
         for viewer in self.viewers:
             self._tell(viewer)
 
-    def _move(self, event: PlanEvent, to: Live | Ended) -> None:
+    def _move(self, event: PlanEvent, to: Live | Ended, patch: tuple[bytes, ...] | None = None) -> None:
         self.position = to
         self._progress = event.members.get("progress") or {}
-        self._last_frame = event.frame()
+        self._last_frame = event.frame(patch)
         self.advanced_at = self._clock()
         self.answered.set()
 
@@ -167,11 +180,14 @@ class Channel:
     def add(self, viewer: Viewer) -> None:
         """A viewer has come; it hears at once what we know."""
         self.viewers.add(viewer)
+        self._patched += viewer.mode == "patches"
         self._tell(viewer)
 
     def remove(self, viewer: Viewer) -> None:
         """A viewer has gone."""
-        self.viewers.discard(viewer)
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
+            self._patched -= viewer.mode == "patches"
         self._ahead.pop(viewer, None)
 
     def _tell(self, viewer: Viewer) -> None:
@@ -211,14 +227,14 @@ class Channel:
         """Whether a viewer with this cursor has had the terminal event."""
         return resume(self.position, cursor) == "nothing"
 
-    def snapshot(self) -> bytes | None:
-        """The state as a frame, encoded once for each (attempt, seq); None while there is none to trust."""
+    def snapshot(self) -> Frame | None:
+        """The state, made once for each (attempt, seq); None while there is none to trust."""
         if not isinstance(self.position, Live):
             return None
         at = self.position.at
-        if self._snapshot is None or self._snapshot[0] != at:
-            self._snapshot = (at, plan_event.snapshot_frame(self.plan_id, at, self._document, self._progress))
-        return self._snapshot[1]
+        if self._snapshot is None or self._snapshot.at != at:
+            self._snapshot = plan_event.snapshot_frame(self.plan_id, at, self._document, self._progress)
+        return self._snapshot
 
     def say(self, answer: Answer) -> None:
         """What was heard instead of an event."""

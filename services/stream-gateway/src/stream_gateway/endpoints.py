@@ -1,145 +1,158 @@
 """HTTP in and out, nothing else."""
 
-import asyncio
-from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from common.bodies import JsonModel, parse_model, read_body, require_json
+from common.bodies import JsonModel, parse_model, require_json
 from common.contracts.errors import ErrorCode
+from common.contracts.events import Phase, PlanStatus
 from common.contracts.internal import IDEMPOTENCY_HEADER, AdmissionRequest, Admitted, StartRequest
 from common.contracts.messages import OnDisconnect
 from common.generator_client import GeneratorUnavailableError, generators_unavailable
 from common.problems import ApiError
-from stream_gateway.auth import Authenticator, Identity, identify
-from stream_gateway.cancel import Canceller
+from stream_gateway.auth import Identity
 from stream_gateway.cursor import Cursor
-from stream_gateway.ownership import Ownership
-from stream_gateway.plan_api import PlanApi
-from stream_gateway.sessions import Place, Session, Sessions
-from stream_gateway.status import StatusReader
-from stream_gateway.stream_response import HEADERS
-from stream_gateway.viewer import Mode
+from stream_gateway.feed import PlanFeed
+from stream_gateway.first_word import connected, first_word
+from stream_gateway.formats import PLAIN, Format, format_of
+from stream_gateway.hub import Watch
+from stream_gateway.proxy import METHODS
+from stream_gateway.services import Services, services_of
+from stream_gateway.sessions import Place, Session
 
-# Before the first word of a stream we wait so long for the plan's state: it decides between 200, 204 and 404.
-FIRST_WORD_SECONDS: Final = 1.5
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """`/api/streaming/*`."""
+STREAMING: Final = "/api/streaming"
 
-    authenticator: Authenticator
-    plan_api: PlanApi
-    ownership: Ownership
-    sessions: Sessions
-    canceller: Canceller
-    statuses: StatusReader
 
-    async def start(self, request: Request) -> Response:
-        """POST generate-plan: admission, and then the stream, or where to find it."""
-        require_json(request)
-        body = await read_body(request)
-        identity = identify(self.authenticator, request, body)
-        start = parse_model(body, StartRequest)
-        if start.user_id is not None and start.user_id != identity.user_id:
-            raise ApiError(ErrorCode.FORBIDDEN, "userId must be your own.")
-        key = request.headers.get(IDEMPOTENCY_HEADER)
-        if not wants_stream(request.headers.get("accept", "")):
-            admitted = await self._admit(start, identity, key, "continue")
-            return admitted if isinstance(admitted, Response) else _accepted(admitted)
-        # All that may refuse is asked before the admission; after it nothing does.
-        place = self.sessions.take_place(identity.user_id)
-        try:
-            admitted = await self._admit(start, identity, key, "abort")
-            if not isinstance(admitted, Response):
-                return self._stream_of(place, admitted, identity)
-        except BaseException:
-            place.free()
-            raise
-        place.free()
-        return admitted
+def routes() -> list[Route]:
+    """`/api/streaming/*`, and `/api/plan/*`, which goes on to plan-api."""
+    return [
+        Route(f"{STREAMING}/generate-plan", start, methods=["POST"]),
+        Route(f"{STREAMING}/events/{{plan_id}}", events, methods=["GET"]),
+        Route(f"{STREAMING}/status/{{plan_id}}", status, methods=["GET"]),
+        Route(f"{STREAMING}/cancel/{{plan_id}}", cancel, methods=["DELETE"]),
+        Route("/api/plan/{path:path}", pass_on, methods=METHODS),
+    ]
 
-    async def _admit(
-        self, start: StartRequest, identity: Identity, key: str | None, default: OnDisconnect
-    ) -> Admitted | Response:
-        ask = AdmissionRequest(
-            preference_id=start.preference_id,
-            user_id=identity.user_id,
-            on_disconnect=start.on_disconnect,
-            on_disconnect_default=default,
-        )
-        admitted = await self.plan_api.start(ask, identity.user_id, key)
+
+async def start(request: Request) -> Response:
+    """POST generate-plan: admission, and then the stream, or where to find it."""
+    services = services_of(request)
+    identity, body = await services.door.enter_with_body(request)
+    require_json(request)
+    asked = parse_model(body, StartRequest)
+    if asked.user_id is not None and asked.user_id != identity.user_id:
+        raise ApiError(ErrorCode.FORBIDDEN, "userId must be your own.")
+    key = request.headers.get(IDEMPOTENCY_HEADER)
+    if not wants_stream(request.headers.get("accept", "")):
+        admitted = await _admit(services, asked, identity, key, "continue")
+        return admitted if isinstance(admitted, Response) else _accepted(admitted)
+    # All that may refuse is asked before the admission; after it nothing does.
+    place = services.sessions.take_place(identity.user_id)
+    try:
+        admitted = await _admit(services, asked, identity, key, "abort")
         if not isinstance(admitted, Response):
-            self.ownership.learn(admitted.plan_id, identity.user_id)
-        return admitted
+            return _stream_of(services, place, admitted, identity)
+    except BaseException:
+        place.free()
+        raise
+    place.free()
+    return admitted
 
-    def _stream_of(self, place: Place, admitted: Admitted, identity: Identity) -> Response:
-        """At once: what has just been accepted is queued."""
-        session = self.sessions.open(place, admitted.plan_id, identity)
-        phase = session.watch.channel.phase or "queued"
-        return self.sessions.stream(session, admitted.status, phase if admitted.status == "generating" else None)
 
-    async def events(self, request: Request) -> Response:
-        """GET events: watch or resume."""
-        identity = identify(self.authenticator, request)
-        plan_id = await self.ownership.require(request.path_params["plan_id"], identity.user_id)
-        if request.method == "HEAD":
-            return Response(headers=HEADERS)
-        last = request.headers.get("last-event-id") or request.query_params.get("lastEventId")
-        cursor = Cursor.parse(last)
-        mode: Mode = "snapshots" if request.query_params.get("mode") == "snapshot" else "deltas"
-        place = self.sessions.take_place(identity.user_id)
-        session = self.sessions.open(place, plan_id, identity, cursor, mode)
-        try:
-            return await self._resume(session, cursor)
-        except BaseException:
-            session.close()
-            raise
+async def _admit(
+    services: Services, asked: StartRequest, identity: Identity, key: str | None, default: OnDisconnect
+) -> Admitted | Response:
+    ask = AdmissionRequest(
+        preference_id=asked.preference_id,
+        user_id=identity.user_id,
+        on_disconnect=asked.on_disconnect,
+        on_disconnect_default=default,
+    )
+    admitted = await services.plan_api.start(ask, identity.user_id, key)
+    if not isinstance(admitted, Response):
+        services.ownership.learn(admitted.plan_id, identity.user_id)
+    return admitted
 
-    async def _resume(self, session: Session, cursor: Cursor | None) -> Response:
-        channel, viewer = session.watch.channel, session.watch.viewer
-        try:
-            async with asyncio.timeout(FIRST_WORD_SECONDS):
-                await channel.answered.wait()
-        except TimeoutError:
-            channel.say("unanswered")
-        if channel.phase == "queued" and channel.at is None:
-            await self._confirm_queued(channel.plan_id, session.identity.user_id)
-        if channel.holds_end(cursor):
-            viewer.close("ended")
-            session.close()
-            return Response(status_code=204, headers=NO_STORE)
-        return self.sessions.stream(session, channel.status, channel.phase)
 
-    async def _confirm_queued(self, plan_id: UUID, user_id: UUID) -> None:
-        """No generator knows it: it is queued, or it was deleted. plan-api knows which."""
-        try:
-            await self.ownership.confirm(plan_id, user_id)
-        except ApiError as error:
-            if error.code is not ErrorCode.UNAVAILABLE:
-                raise
+def _stream_of(services: Services, place: Place, admitted: Admitted, identity: Identity) -> Response:
+    """At once: what has just been accepted is queued."""
+    session = services.sessions.open(place, identity)
+    watch = session.join(admitted.plan_id)
+    phase = watch.channel.phase or "queued"
+    return _stream(services, session, watch, PLAIN, admitted.status, phase if admitted.status == "generating" else None)
 
-    async def status(self, request: Request) -> Response:
-        """GET status."""
-        identity = identify(self.authenticator, request)
-        plan_id = await self.ownership.require(request.path_params["plan_id"], identity.user_id)
-        try:
-            return JsonModel(await self.statuses.read(plan_id, identity.user_id))
-        except GeneratorUnavailableError as error:
-            raise generators_unavailable() from error
 
-    async def cancel(self, request: Request) -> Response:
-        """DELETE cancel: the final status, or 202 when it is not confirmed in time."""
-        identity = identify(self.authenticator, request, await read_body(request))
-        plan_id = await self.ownership.require(request.path_params["plan_id"], identity.user_id)
-        status = await self.canceller.cancel(plan_id, identity.user_id)
-        reply = {"planId": str(plan_id), "status": status or "cancelling"}
-        return JSONResponse(reply, 200 if status else 202, NO_STORE)
+def _stream(
+    services: Services, session: Session, watch: Watch, how: Format, status: PlanStatus, phase: Phase | None
+) -> Response:
+    opening = how.encode(connected(watch.channel.plan_id, status, phase))
+    return services.sessions.stream(session, PlanFeed(watch.viewer, how.encode), opening, how)
+
+
+async def events(request: Request) -> Response:
+    """GET events: watch or resume."""
+    services = services_of(request)
+    identity = await services.door.enter(request)
+    plan_id = await services.ownership.require(request.path_params["plan_id"], identity.user_id)
+    how = format_of(request.query_params)
+    if request.method == "HEAD":
+        return Response(headers=how.headers)
+    cursor = Cursor.parse(last_event_id(request))
+    place = services.sessions.take_place(identity.user_id)
+    session = services.sessions.open(place, identity)
+    try:
+        watch = session.join(plan_id, cursor, how.mode)
+        return await _resume(services, session, watch, cursor, how)
+    except BaseException:
+        session.close()
+        raise
+
+
+async def _resume(services: Services, session: Session, watch: Watch, cursor: Cursor | None, how: Format) -> Response:
+    channel = watch.channel
+    await first_word(channel, services.ownership, session.identity.user_id)
+    if channel.holds_end(cursor):
+        watch.viewer.close("ended")
+        session.close()
+        return Response(status_code=204, headers=NO_STORE)
+    return _stream(services, session, watch, how, channel.status, channel.phase)
+
+
+def last_event_id(request: Request) -> str | None:
+    """Where a viewer stands; the header wins."""
+    return request.headers.get("last-event-id") or request.query_params.get("lastEventId")
+
+
+async def status(request: Request) -> Response:
+    """GET status."""
+    services = services_of(request)
+    identity = await services.door.enter(request)
+    plan_id = await services.ownership.require(request.path_params["plan_id"], identity.user_id)
+    try:
+        return JsonModel(await services.statuses.read(plan_id, identity.user_id))
+    except GeneratorUnavailableError as error:
+        raise generators_unavailable() from error
+
+
+async def cancel(request: Request) -> Response:
+    """DELETE cancel: the final status, or 202 when it is not confirmed in time."""
+    services = services_of(request)
+    identity, _ = await services.door.enter_with_body(request)
+    plan_id = await services.ownership.require(request.path_params["plan_id"], identity.user_id)
+    final = await services.canceller.cancel(plan_id, identity.user_id)
+    reply = {"planId": str(plan_id), "status": final or "cancelling"}
+    return JSONResponse(reply, 200 if final else 202, NO_STORE)
+
+
+async def pass_on(request: Request) -> Response:
+    """What is plan-api's."""
+    return await services_of(request).proxy(request)
 
 
 def wants_stream(accept: str) -> bool:

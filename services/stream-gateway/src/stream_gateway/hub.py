@@ -1,14 +1,10 @@
 """Which plans are watched here, and by whom: planId → attachment, counted by viewers."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from common.server import Draining
-from common.tasks import end
 from stream_gateway.attach import Attachment, Line
 from stream_gateway.channel import Channel
 from stream_gateway.cursor import Cursor
@@ -16,7 +12,6 @@ from stream_gateway.plan_event import PlanEvent
 from stream_gateway.viewer import Mode, Viewer
 
 LINGER_SECONDS = 5.0
-DRAIN_SECONDS = 2.0
 
 # The other endings are ours, and the client is expected back at once: that must not start the owner's clock.
 _LEFT = frozenset({"disconnected", "stalled"})
@@ -48,13 +43,19 @@ class Hub:
     def __iter__(self) -> Iterator[Attachment]:
         return iter(tuple(self._watched.values()))
 
-    def join(self, plan_id: UUID, cursor: Cursor | None = None, mode: Mode = "deltas") -> Watch:
-        """Begin to watch. Whoever joins must `leave`."""
+    def join(
+        self,
+        plan_id: UUID,
+        cursor: Cursor | None = None,
+        mode: Mode = "deltas",
+        wake: asyncio.Event | None = None,
+    ) -> Watch:
+        """Begin to watch; `wake` as for a viewer. Whoever joins must `leave`."""
         attachment = self._watched.get(plan_id) or self._ended.get(plan_id)
         if attachment is None:
             attachment = self._watched[plan_id] = Attachment(plan_id, self._line)
             attachment.ask()
-        viewer = Viewer(attachment.channel, cursor, mode)
+        viewer = Viewer(attachment.channel, cursor, mode, wake=wake)
         attachment.channel.add(viewer)
         return Watch(attachment, viewer)
 
@@ -88,25 +89,3 @@ class Hub:
     def forget(self, plan_id: UUID) -> None:
         """The plan was deleted: its end is no longer kept for late viewers."""
         self._ended.pop(plan_id, None)
-
-    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Close every stream, spread over the window, so that the viewers do not all come back at once elsewhere."""
-        loop = asyncio.get_running_loop()
-        for attachment in self:
-            for viewer in attachment.channel:
-                loop.call_later(random.uniform(0, seconds), viewer.close, "drain")  # noqa: S311 - jitter
-
-
-@asynccontextmanager
-async def close_streams_on(draining: Draining, hub: Hub) -> AsyncIterator[None]:
-    """Close the streams when the drain begins: the server itself would wait for them without a word."""
-
-    async def wait() -> None:
-        await draining.wait()
-        hub.drain()
-
-    task = asyncio.create_task(wait(), name="drain")
-    try:
-        yield
-    finally:
-        await end(task)

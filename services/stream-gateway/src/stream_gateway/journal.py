@@ -64,6 +64,7 @@ class Journal:
                     raise
                 self._say(available=False, error=repr(error))
                 return False
+            _log.debug("journal.written", records=len(batch), waiting=len(self._queue))
         self._filled.clear()
         self._say(available=True)
         return True

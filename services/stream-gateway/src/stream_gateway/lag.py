@@ -3,12 +3,12 @@
 import asyncio
 
 PERIOD = 0.1
-# A single late tick fades over about a second, so that a generator that asks now and then still hears of it.
-KEEP = 0.8
+# An average over about half a second: what lasts is to be heard of, and one late timer is not.
+WEIGHT = 0.2
 
 
 class LoopLag:
-    """Milliseconds by which a timer was late, as a peak that fades."""
+    """Milliseconds by which timers are late."""
 
     def __init__(self) -> None:
         self.milliseconds = 0.0
@@ -20,4 +20,4 @@ class LoopLag:
             before = loop.time()
             await asyncio.sleep(PERIOD)
             late = max(0.0, (loop.time() - before - PERIOD) * 1000)
-            self.milliseconds = max(late, self.milliseconds * KEEP)
+            self.milliseconds += WEIGHT * (late - self.milliseconds)

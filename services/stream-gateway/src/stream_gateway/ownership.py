@@ -1,9 +1,13 @@
 """Whose a plan is: from memory, else from our table, else from plan-api, which knows."""
 
-import asyncio
 import time
+from asyncio import timeout
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID, uuid4
+
+import structlog
 
 from common.contracts.errors import ErrorCode
 from common.ids import parse_uuid
@@ -13,7 +17,13 @@ from stream_gateway.journal import Journal
 from stream_gateway.plan_api import PlanApi
 from stream_gateway.repository import PlanErased, PlanSeen, Repository
 
+_log = structlog.get_logger(__name__)
+
 REMEMBERED = 20_000
+# Another gateway may delete the plan, and erases it from the table: memory alone is believed for so long. What is older
+# still counts when nobody else can be asked.
+FRESH_SECONDS = 3.0
+CONFIRM_SECONDS = 1.0
 TABLE_SECONDS = 0.5
 # After the table has failed it is left alone for so long: plan-api answers as well.
 TABLE_REST_SECONDS = 5.0
@@ -28,14 +38,23 @@ def not_found() -> ApiError:
 _NOBODY = uuid4()
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    user_id: UUID
+    since: float
+
+
 class Ownership:
     """Answers for one gateway."""
 
-    def __init__(self, repository: Repository, plan_api: PlanApi, journal: Journal) -> None:
+    def __init__(
+        self, repository: Repository, plan_api: PlanApi, journal: Journal, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._repository = repository
         self._plan_api = plan_api
         self._journal = journal
-        self._owners: OrderedDict[UUID, UUID] = OrderedDict()
+        self._clock = clock
+        self._owners: OrderedDict[UUID, _Owner] = OrderedDict()
         self._table_rests_until = 0.0
 
     def learn(self, plan_id: UUID, user_id: UUID) -> None:
@@ -53,14 +72,28 @@ class Ownership:
         plan_id = parse_uuid(text)
         if plan_id is None:
             raise not_found()
-        owner = self._owners.get(plan_id) or await self._owner_in_table(plan_id)
-        if owner is None:
-            await self.confirm(plan_id, user_id)
-        elif owner != user_id:
+        if await self._owner(plan_id, user_id) != user_id:
             raise not_found()
-        else:
-            self._remember(plan_id, user_id)
         return plan_id
+
+    async def _owner(self, plan_id: UUID, asker: UUID) -> UUID:
+        known = self._owners.get(plan_id)
+        if known is not None and self._clock() - known.since < FRESH_SECONDS:
+            return known.user_id
+        user_id = await self._owner_in_table(plan_id)
+        _log.debug("owner.asked", plan_id=str(plan_id), remembered=known is not None, in_table=user_id is not None)
+        if user_id is not None:
+            self._remember(plan_id, user_id)
+            return user_id
+        try:
+            async with timeout(None if known is None else CONFIRM_SECONDS):
+                await self.confirm(plan_id, asker)
+        except (ApiError, TimeoutError) as error:
+            if known is None or (isinstance(error, ApiError) and error.code is not ErrorCode.UNAVAILABLE):
+                raise
+            self._remember(plan_id, known.user_id)
+            return known.user_id
+        return asker
 
     async def confirm(self, plan_id: UUID, user_id: UUID) -> int:
         """Ask plan-api itself, also about what we remember: the plan may be deleted. Answers with its weeks.
@@ -69,8 +102,10 @@ class Ownership:
             ApiError: not_found; or unavailable.
         """
         generation = await self._plan_api.generation(plan_id, user_id)
+        if generation is None and self._owners.pop(plan_id, None) is not None:
+            # Deleted through another gateway, perhaps before our own row of it was written.
+            self._journal.put(PlanErased(plan_id))
         if generation is None or generation.user_id != user_id:
-            self._owners.pop(plan_id, None)
             raise not_found()
         self.learn(plan_id, user_id)
         return generation.weeks
@@ -81,17 +116,17 @@ class Ownership:
         self._journal.put(PlanErased(plan_id))
 
     def _remember(self, plan_id: UUID, user_id: UUID) -> None:
-        self._owners[plan_id] = user_id
+        self._owners[plan_id] = _Owner(user_id, self._clock())
         self._owners.move_to_end(plan_id)
         if len(self._owners) > REMEMBERED:
             self._owners.popitem(last=False)
 
     async def _owner_in_table(self, plan_id: UUID) -> UUID | None:
-        if time.monotonic() < self._table_rests_until:
+        if self._clock() < self._table_rests_until:
             return None
         try:
-            async with asyncio.timeout(TABLE_SECONDS):
+            async with timeout(TABLE_SECONDS):
                 return await self._repository.owner_of(plan_id)
         except (TimeoutError, DatabaseUnavailableError):
-            self._table_rests_until = time.monotonic() + TABLE_REST_SECONDS
+            self._table_rests_until = self._clock() + TABLE_REST_SECONDS
             return None

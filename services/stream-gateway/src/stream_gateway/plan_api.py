@@ -63,6 +63,7 @@ class PlanApi:
         except httpx.HTTPError as error:
             _log.warning("plan_api.unanswered", method=method, path=path, error=repr(error))
             raise unavailable() from error
+        _log.debug("plan_api.answered", method=method, path=path, status=response.status_code)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             # About our service token; a client could only misread it as being about its own.
             _log.error("plan_api.refused_service_token", method=method, path=path)

@@ -1,7 +1,7 @@
-"""One event of a plan as it travels: read from NATS or from a stored row, written as an SSE frame. Pure.
+"""One event of a plan as it travels: read from NATS or from a stored row, passed on as a frame. Pure.
 
-What NATS carries is one JSON object whose first member is `event`; the rest is the `data` of the SSE event, so a frame
-is made by cutting, not by encoding again.
+What NATS carries is one JSON object whose first member is `event`; the rest is the data that viewers get, so a frame is
+made by cutting, not by encoding again.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from uuid import UUID
 
 import orjson
 
-from common import payloads, sse
+from common import payloads
 from common.contracts.events import TERMINAL_EVENTS, TERMINAL_STATUSES
 from common.contracts.internal import PlanView
 from stream_gateway.cursor import Cursor
+from stream_gateway.frame import Frame
 from stream_gateway.splice import Arrival, Kind
 
 _MOST: Final = 2**53
@@ -32,18 +33,18 @@ class PlanEvent:
     members: dict[str, Any]
     raw: bytes
 
-    def frame(self) -> bytes:
-        """The SSE event, for every viewer the same bytes."""
+    def frame(self, patch: tuple[bytes, ...] | None = None) -> Frame:
+        """What every viewer gets."""
         try:
             data = _data(self.raw, self.name)
         except ValueError:
             # Valid all the same: its members in another order, or on several lines.
             data = orjson.dumps({key: value for key, value in self.members.items() if key != "event"})
-        return sse.encode(self.name, data, str(self.arrival.at))
+        return Frame(self.name, data, self.arrival.at, patch)
 
 
 def _data(raw: bytes, name: str) -> bytes:
-    """What the SSE event says: the payload without its first member."""
+    """What viewers are told: the payload without its first member."""
     prefix = b'{"event":"%b",' % name.encode()
     if not raw.startswith(prefix) or b"\n" in raw or b"\r" in raw:
         raise ValueError("not in the form that a generator writes")
@@ -104,7 +105,7 @@ def event_of_view(view: PlanView) -> PlanEvent | None:
     return None if raw is None else read_event(raw, str(view.plan_id))
 
 
-def snapshot_frame(plan_id: UUID, at: Cursor, document: Any, progress: dict[str, Any]) -> bytes:
-    """The state after event `at` as an SSE event."""
+def snapshot_frame(plan_id: UUID, at: Cursor, document: Any, progress: dict[str, Any]) -> Frame:
+    """The state after event `at`."""
     raw = payloads.snapshot(str(plan_id), at.attempt, at.seq, document, progress)
-    return sse.encode("snapshot", _data(raw, "snapshot"), str(at))
+    return Frame("snapshot", _data(raw, "snapshot"), at)

@@ -15,11 +15,10 @@ from httpx import codes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common.bodies import read_body
 from common.contracts.errors import ErrorCode
 from common.ids import parse_uuid
 from common.problems import ApiError
-from stream_gateway.auth import Authenticator, identify
+from stream_gateway.auth import FrontDoor
 from stream_gateway.plan_api import ANSWER_SECONDS, PlanApi, relay
 
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -58,7 +57,7 @@ class Proxy:
     """The endpoint. Whoever keeps something of a plan here is in `forget`: a delete erases it in all slices."""
 
     plan_api: PlanApi
-    authenticator: Authenticator
+    door: FrontDoor
     synchronous_seconds: float
     forget: Sequence[Callable[[UUID], None]]
 
@@ -67,8 +66,7 @@ class Proxy:
         path = target_path(request.scope["raw_path"])
         if path is None:
             raise ApiError(ErrorCode.NOT_FOUND, "There is nothing at this path.")
-        body = await read_body(request)
-        identity = identify(self.authenticator, request, body)
+        identity, body = await self.door.enter_with_body(request)
         try:
             query = target_query(request.scope["query_string"])
         except ValueError as error:

@@ -1,6 +1,6 @@
 """All SQL of the gateway's slice."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -48,11 +48,11 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class CancelAnswered:
-    """What became of it; `answered_at` is None while nobody could say."""
+    """The plan has ended, which answers everybody who asked for it."""
 
-    id: UUID
+    plan_id: UUID
     result: str
-    answered_at: datetime | None
+    answered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ _WRITE: dict[type[Record], tuple[str, ...]] = {
         " ON CONFLICT (id) DO NOTHING",
     ),
     CancelAnswered: (
-        "UPDATE stream_gateway.cancel_requests SET result = $2, answered_at = $3 WHERE id = $1 AND answered_at IS NULL",
+        "UPDATE stream_gateway.cancel_requests SET result = $2, answered_at = $3"
+        " WHERE plan_id = $1 AND answered_at IS NULL",
     ),
     PlanErased: (
         "DELETE FROM stream_gateway.plan_streams WHERE plan_id = $1",
@@ -90,6 +91,31 @@ _WRITE: dict[type[Record], tuple[str, ...]] = {
         "DELETE FROM stream_gateway.cancel_requests WHERE plan_id = $1",
     ),
 }
+
+# Neither waits for a row that another gateway or a write has locked just now: it comes round again.
+_HOLD = """
+UPDATE stream_gateway.cancel_requests SET held_until = now() + make_interval(secs => $2)
+WHERE id IN (
+    SELECT id FROM stream_gateway.cancel_requests WHERE plan_id = ANY($1::uuid[]) AND answered_at IS NULL
+    FOR UPDATE SKIP LOCKED
+)
+"""
+_TAKE_UP = """
+UPDATE stream_gateway.cancel_requests SET held_until = now() + make_interval(secs => $2)
+WHERE id IN (
+    SELECT id FROM stream_gateway.cancel_requests WHERE answered_at IS NULL AND held_until < now()
+    ORDER BY held_until LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+RETURNING plan_id, user_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCancel:
+    """A cancellation that nobody works on any more."""
+
+    plan_id: UUID
+    user_id: UUID
 
 
 class Repository:
@@ -111,3 +137,15 @@ class Repository:
                 rows = [astuple(record) for record in records if type(record) is kind]
                 for statement in statements if rows else ():
                     await transaction.executemany(statement, rows)
+
+    async def hold(self, plan_ids: Collection[UUID], seconds: float) -> None:
+        """Keep the cancellations of these plans from other gateways for so long."""
+        if plan_ids:
+            await self._database.execute(_HOLD, list(plan_ids), seconds)
+
+    async def take_up(self, limit: int, seconds: float) -> list[OpenCancel]:
+        """Take cancellations that nobody holds, the longest forgotten first, and hold them for so long."""
+        if limit <= 0:
+            return []
+        rows = await self._database.fetch(_TAKE_UP, limit, seconds)
+        return [OpenCancel(row["plan_id"], row["user_id"]) for row in rows]

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import structlog
 from pydantic import ValidationError
 
 from common.broker import UNAVAILABLE, Broker
@@ -14,6 +15,8 @@ from common.generator_client import GeneratorClient
 from stream_gateway.attach import OWNER_SECONDS
 from stream_gateway.ownership import Ownership
 from stream_gateway.plan_event import MalformedEventError, read_event
+
+_log = structlog.get_logger(__name__)
 
 
 class StatusReader:
@@ -33,8 +36,10 @@ class StatusReader:
         """
         live = await self._from_owner(plan_id)
         if live is not None:
+            _log.debug("status.answered", plan_id=str(plan_id), by="owner")
             return live
         view = await self._generators.view(plan_id)
+        _log.debug("status.answered", plan_id=str(plan_id), by="plan-api" if view is None else "row")
         if view is not None:
             return _of_view(view)
         weeks = await self._ownership.confirm(plan_id, user_id)

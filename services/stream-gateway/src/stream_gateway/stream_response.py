@@ -1,12 +1,12 @@
-"""One viewer's stream as raw ASGI: Server-Sent Events until the plan's end, the client's, or ours.
+"""A stream as raw ASGI: Server-Sent Events until the feed's end, the client's, or ours.
 
-Per event there is no task and no timer: the writer waits for the viewer's buffer alone, one lazy timer looks after the
+Per event there is no task and no timer: the writer waits for what it feeds on alone, one lazy timer looks after the
 heartbeat, and one companion task watches `receive()` for the client's going.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -14,17 +14,13 @@ from starlette.types import Receive, Scope, Send
 
 from common import sse
 from common.http_protocol import has_stalled
-from stream_gateway.viewer import Reason, Viewer
+from stream_gateway.feed import Feed
+from stream_gateway.formats import HEADERS
+from stream_gateway.viewer import Reason
 
-HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store, no-transform",
-    "x-accel-buffering": "no",
-}
 # What a client waits before it comes again; spread, so that the viewers of a closed gateway do not come as one.
 RETRY_MS = (1000, 3000)
-SNAPSHOT_INTERVAL = 0.2  # at most five a second in the mode of whole documents
-_GONE: frozenset[Reason | None] = frozenset({"disconnected", "stalled"})
+GONE: frozenset[Reason | None] = frozenset({"disconnected", "stalled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +44,20 @@ class EventStream(Response):
 
     def __init__(
         self,
-        viewer: Viewer,
-        connected: bytes,
+        feed: Feed,
+        opening: bytes,
         limits: StreamLimits,
         on_close: Callable[[], None],
         *,
         expires_in: float | None = None,
+        headers: Mapping[str, str] = HEADERS,
     ) -> None:
+        """`opening` is written first, whatever the feed has."""
         self.status_code = 200
         self.background = None
-        self.init_headers(HEADERS)
-        self._viewer = viewer
-        self._connected = connected
+        self.init_headers(headers)
+        self._feed = feed
+        self._opening = opening
         self._limits = limits
         self._on_close = on_close
         self._expires_in = expires_in
@@ -69,15 +67,15 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream to its end."""
         loop = asyncio.get_running_loop()
-        viewer = self._viewer
-        timers = [loop.call_later(self._limits.age(), viewer.close, "age")]
+        feed = self._feed
+        timers = [loop.call_later(self._limits.age(), feed.close, "age")]
         if self._expires_in is not None:
-            timers.append(loop.call_later(max(0.0, self._expires_in), viewer.close, "token_expired"))
-        watcher = loop.create_task(_watch(scope, receive, viewer))
+            timers.append(loop.call_later(max(0.0, self._expires_in), feed.close, "token_expired"))
+        watcher = loop.create_task(_watch(scope, receive, feed))
         try:
             await self._write(send)
         finally:
-            viewer.close("failed")
+            feed.close("failed")
             watcher.cancel()
             for timer in (*timers, self._heartbeat):
                 if timer is not None:
@@ -88,14 +86,14 @@ class EventStream(Response):
     async def _write(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await self._send(send, start)
-        await self._body(send, _retry() + self._connected)
+        await self._body(send, _retry() + self._opening)
         self._arm()
         while True:
-            await self._viewer.wait()
-            reason = self._viewer.reason
-            if reason in _GONE:
+            await self._feed.wait()
+            reason = self._feed.reason
+            if reason in GONE:
                 return
-            waiting = self._viewer.take()
+            waiting = self._feed.take()
             if reason is not None:
                 await self._body(send, waiting + (_retry() + b"\n" if reason == "drain" else b""), more=False)
                 return
@@ -115,8 +113,8 @@ class EventStream(Response):
 
     async def _pace(self) -> None:
         """Let snapshots gather into the next one, unless the stream is over."""
-        if self._viewer.mode == "snapshots" and self._viewer.reason is None:
-            await asyncio.sleep(SNAPSHOT_INTERVAL)
+        if self._feed.pause and self._feed.reason is None:
+            await asyncio.sleep(self._feed.pause)
 
     def _is_silent(self) -> bool:
         return asyncio.get_running_loop().time() - self._sent_at >= self._limits.heartbeat
@@ -126,12 +124,12 @@ class EventStream(Response):
         loop = asyncio.get_running_loop()
         left = self._sent_at + self._limits.heartbeat - loop.time()
         if left <= 0:
-            self._viewer.wake()
+            self._feed.wake()
             left = self._limits.heartbeat
         self._heartbeat = loop.call_later(left + 0.001, self._arm)
 
 
-async def _watch(scope: Scope, receive: Receive, viewer: Viewer) -> None:
+async def _watch(scope: Scope, receive: Receive, feed: Feed) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    viewer.close("stalled" if has_stalled(scope) else "disconnected")
+    feed.close("stalled" if has_stalled(scope) else "disconnected")

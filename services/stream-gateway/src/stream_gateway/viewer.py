@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from stream_gateway.cursor import Cursor
+from stream_gateway.frame import Frame
 
-Mode = Literal["deltas", "snapshots"]
+# Operations as they come, the same in RFC 6902 alone, or whole documents.
+Mode = Literal["deltas", "patches", "snapshots"]
 # Why a stream was closed; kept in `stream_sessions`. `disconnected`: the client closed it. `stalled`: the client took
-# nothing for as long as it may, be it that it does not read or that it has vanished without a word.
-Reason = Literal["ended", "disconnected", "drain", "age", "token_expired", "stalled", "failed"]
+# nothing for as long as it may, be it that it does not read or that it has vanished without a word. `refused`: too much of
+# what came over a WebSocket was no good.
+Reason = Literal["ended", "disconnected", "drain", "age", "token_expired", "stalled", "refused", "failed"]
 
 
 class Source(Protocol):
@@ -23,8 +26,8 @@ class Source(Protocol):
     def at(self) -> Cursor | None:
         """The last event that was seen."""
 
-    def snapshot(self) -> bytes | None:
-        """The state as a frame, or None while there is none to trust."""
+    def snapshot(self) -> Frame | None:
+        """The state, or None while there is none to trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,21 @@ DEFAULT_LIMITS = BufferLimits()
 
 
 class Viewer:
-    """One open stream. The channel puts frames in, the response takes them out."""
+    """One who watches a plan. The channel puts frames in, a writer takes them out."""
 
     __slots__ = (
         "_frames", "_limits", "_size", "_source", "_stale", "_wake", "conflated", "cursor", "mode", "reason", "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, source: Source, cursor: Cursor | None = None, mode: Mode = "deltas", limits: BufferLimits = DEFAULT_LIMITS
+        self,
+        source: Source,
+        cursor: Cursor | None = None,
+        mode: Mode = "deltas",
+        limits: BufferLimits = DEFAULT_LIMITS,
+        wake: asyncio.Event | None = None,
     ) -> None:
+        """`wake` is set when there is something to take; several viewers may share one, and so one writer."""
         self.cursor = cursor
         self.mode = mode
         self.reason: Reason | None = None
@@ -55,10 +64,10 @@ class Viewer:
         self.conflated = 0
         self._source = source
         self._limits = limits
-        self._frames: list[bytes] = []
+        self._frames: list[Frame] = []
         self._size = 0
         self._stale = False
-        self._wake = asyncio.Event()
+        self._wake = wake or asyncio.Event()
 
     def follow(self, *, stale: bool) -> None:
         """Begin: with the state as it will be when it is taken, or with whatever comes next."""
@@ -66,7 +75,7 @@ class Viewer:
         if stale:
             self._conflate()
 
-    def put(self, frame: bytes) -> None:
+    def put(self, frame: Frame) -> None:
         """The next frame of the plan."""
         if self.waiting or self.reason is not None:
             return
@@ -74,15 +83,15 @@ class Viewer:
             self._conflate()
             return
         waiting = len(self._frames)
-        if waiting and (waiting >= self._limits.frames or self._size + len(frame) > self._limits.size):
+        if waiting and (waiting >= self._limits.frames or self._size + frame.size > self._limits.size):
             self.conflated += 1
             self._conflate()
             return
         self._frames.append(frame)
-        self._size += len(frame)
+        self._size += frame.size
         self._wake.set()
 
-    def end(self, frame: bytes | None) -> None:
+    def end(self, frame: Frame | None) -> None:
         """The plan's last frame, or None when the viewer holds it already; the stream closes after it.
 
         The terminal event carries the document, so a stale viewer needs no snapshot before it.
@@ -101,7 +110,7 @@ class Viewer:
             self._wake.set()
 
     def wake(self) -> None:
-        """Let the response look around, though nothing may be waiting."""
+        """Let the writer look around, though nothing may be waiting."""
         self._wake.set()
 
     async def wait(self) -> None:
@@ -109,19 +118,19 @@ class Viewer:
         await self._wake.wait()
         self._wake.clear()
 
-    def take(self) -> bytes:
-        """Everything that waits, in one piece; the viewer stands where the plan stands after this."""
+    def take(self) -> list[Frame]:
+        """Everything that waits, in order; the viewer stands where the plan stands after this."""
         if self._stale:
-            taken = self._source.snapshot()
-            if taken is None:  # the channel puts again when it has been mended
-                return b""
+            state = self._source.snapshot()
+            if state is None:  # the channel puts again when it has been mended
+                return []
             self._stale = False
+            taken = [state]
         elif self._frames:
-            taken = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
-            self._frames.clear()
+            taken, self._frames = self._frames, []
             self._size = 0
         else:
-            return b""
+            return []
         self.cursor = self._source.at
         return taken
 

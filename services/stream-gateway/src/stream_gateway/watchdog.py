@@ -109,6 +109,7 @@ class Watchdog:
             self._unreachable = True
             return
         self._unreachable = False
+        _log.debug("watchdog.asked", plans=len(ids), brief=brief, rows=len(rows))
         moved = [attachment for attachment in attachments if _is_newer(attachment, rows)]
         if brief:
             for chunk in _chunks(moved, WHOLE_CHUNK):

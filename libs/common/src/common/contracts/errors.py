@@ -107,4 +107,6 @@ class Problem(Envelope):
     status: int
     code: ErrorCode
     detail: str
-    errors: list[dict[str, Any]] | None = Field(default=None, description="for invalid_input: where and why")
+    errors: list[dict[str, Any]] | None = Field(
+        default=None, description="for invalid_input: pointer (RFC 6901) and message"
+    )

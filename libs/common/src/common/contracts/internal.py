@@ -9,7 +9,9 @@ from pydantic import Field
 from common.contracts.base import Envelope, Request
 from common.contracts.errors import ErrorCode
 from common.contracts.events import Phase, PlanStatus, Progress, Usage
+from common.contracts.inputs import Weeks
 from common.contracts.messages import Charge, OnDisconnect
+from common.ids import Uuid
 
 USER_HEADER = "x-user-id"
 IDEMPOTENCY_HEADER = "idempotency-key"
@@ -20,8 +22,8 @@ EndedAs = Literal["complete", "cancelled", "error"]
 class StartRequest(Request):
     """The body of `POST /api/streaming/generate-plan`."""
 
-    preference_id: UUID
-    user_id: UUID | None = None
+    preference_id: Uuid
+    user_id: Uuid | None = None
     on_disconnect: OnDisconnect | None = Field(
         default=None, description="abort: stop when every viewer has left; continue: write on. Default by kind of start"
     )
@@ -39,8 +41,8 @@ class AdmissionRequest(StartRequest):
 class SyncRequest(Request):
     """The body of `POST /service/generate` and `POST /api/plan/generate`."""
 
-    preference_id: UUID
-    user_id: UUID | None = None
+    preference_id: Uuid
+    user_id: Uuid | None = None
 
 
 class Admitted(Envelope):
@@ -90,10 +92,18 @@ class PlanView(Envelope):
     updated_at: datetime
 
 
+class CancelRequest(Envelope):
+    """The body of `POST /internal/plans/{planId}/cancel`: what the end of a plan that has no row yet is made of."""
+
+    user_id: Uuid
+    code: ErrorCode | None = Field(default=None, description="why the service gives it up; null: the user's cancel")
+    weeks: Weeks | None = Field(default=None, description="how many the plan would have had; null: not known")
+
+
 class PlanQuery(Request):
     """The body of `POST /internal/plans/query`."""
 
-    plan_ids: Annotated[list[UUID], Field(min_length=1, max_length=500)]
+    plan_ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]
     watched: bool = Field(default=False, description="the asker has viewers of these plans")
     brief: bool = Field(default=False, description="leave the documents out")
 

@@ -8,6 +8,7 @@ from common.contracts.base import Envelope
 from common.contracts.errors import ErrorCode
 from common.contracts.events import PlanStatus, TerminalStatus
 from common.contracts.inputs import Preferences
+from common.ids import Uuid
 
 Charge = Literal["used", "released"]
 OnDisconnect = Literal["abort", "continue"]
@@ -17,9 +18,9 @@ Mode = Literal["stream", "sync"]
 class GenerateJob(Envelope):
     """Write this plan. It carries the inputs, so that a generator asks nobody."""
 
-    plan_id: UUID
-    user_id: UUID
-    preference_id: UUID
+    plan_id: Uuid
+    user_id: Uuid
+    preference_id: Uuid
     preferences: Preferences
     mode: Mode = "stream"
     on_disconnect: OnDisconnect = "abort"

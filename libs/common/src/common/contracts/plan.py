@@ -22,7 +22,12 @@ class PlanPart(BaseModel):
 
 
 class Task(PlanPart):
-    """One block of work on one day."""
+    """One block of work on one day.
+
+    An `end_time` that is not after `start_time` is accepted: 22:30 to 00:30 is a task over midnight, and what else it
+    may be is a slip that a reader sees and mends. A rule here would cost the user the whole plan, paid for, since what
+    is not valid is repaired once and then failed.
+    """
 
     description: LongText
     focus_area: ShortText

@@ -29,6 +29,27 @@ class Chunk(NamedTuple):
         return bool(self.content or self.reasoning or self.refusal or self.finish_reason or self.usage)
 
 
+def plain_content(event: dict[str, Any]) -> str | None:
+    """The content of a chunk that carries nothing else, as nearly all do; None: let `classify` look at it."""
+    try:
+        [choice] = event["choices"]
+        delta = choice["delta"]
+        content = delta["content"]
+        if (
+            not isinstance(content, str)
+            or choice.get("finish_reason")
+            or event.get("usage")
+            or event.get("error")
+            or choice.get("error")
+            or delta.get("refusal")
+            or "debug" in event
+        ):
+            return None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return content or None
+
+
 def classify(event: dict[str, Any]) -> Chunk:
     """Read one chat.completion.chunk; fields of an unexpected type count as absent."""
     choice = _first_choice(event.get("choices"))

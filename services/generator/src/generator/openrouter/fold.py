@@ -8,7 +8,7 @@ import orjson
 from common.contracts.errors import ErrorCode
 from common.sse import Decoder, LineTooLongError
 from generator.openrouter.call import UpstreamCall, amount, count, label
-from generator.openrouter.chunks import Chunk, classify
+from generator.openrouter.chunks import Chunk, classify, plain_content
 from generator.openrouter.failures import UpstreamError, from_error
 
 DONE: Final = "[DONE]"
@@ -75,6 +75,11 @@ class StreamFold:
         event = self._parse(data)
         if not isinstance(event, dict):
             self._fail(f"not a JSON object in a data line: {data[:200]}", retryable=True)
+            return
+        if self.call.model is not None and (content := plain_content(event)) is not None:
+            self.started = self.progressed = True
+            parts.append(content)
+            self.call.chars += len(content)
             return
         chunk = classify(event)
         self.started = self.started or not chunk.debug

@@ -25,7 +25,7 @@ class PlanStream:
     Attributes:
         call: the record of the call, filled as it goes, complete after the end.
         before_read: awaited before each network read. It may `pause()` the socket and wait, so that one read then
-            brings many tokens; reading resumes it.
+            brings many tokens; reading resumes it. Upstream's deadlines go on meanwhile, and hold after the read.
     """
 
     def __init__(
@@ -59,6 +59,16 @@ class PlanStream:
             raise self._fold.failure.hide(self._config.api_key.get_secret_value())
         raise StopAsyncIteration
 
+    @property
+    def flowing(self) -> bool:
+        """Between the first data and the finish reason, which is when there may be much to read at once."""
+        return self._fold.started and not self._fold.finished
+
+    @property
+    def chars(self) -> int:
+        """How much content has come."""
+        return self.call.chars
+
     def pause(self) -> None:
         """Stop reading from the socket until the next read, or `resume()`."""
         connection = self._response.connection
@@ -89,6 +99,7 @@ class PlanStream:
     async def _read(self) -> bytes:
         """What one network read brings; empty at the end of the body."""
         if self.before_read is not None:
+            self._watchdog.pause()
             await self.before_read()
         if self._paused is not None:
             self.resume()

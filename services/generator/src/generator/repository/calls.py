@@ -1,5 +1,6 @@
 """One row for each upstream call: what it cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,6 +20,9 @@ class CallRecord:
     started_at: datetime
     call: UpstreamCall
     error_code: str | None
+
+
+RecordCall = Callable[[CallRecord], None]
 
 
 class CallRepository:

@@ -36,7 +36,8 @@ async def generate_for_service(request: Request) -> Response:
     """The synchronous flow for another service, on behalf of the user in the body."""
     body, _ = await read_model(request, SyncRequest)
     if body.user_id is None:
-        raise ApiError(ErrorCode.INVALID_INPUT, "userId: Field required")
+        missing = {"pointer": "/userId", "message": "is required"}
+        raise ApiError(ErrorCode.INVALID_INPUT, "userId: is required", errors=[missing])
     return await _generate(request, body.user_id, body)
 
 

@@ -31,7 +31,7 @@ SELECT plan_id FROM plan_api.generations WHERE user_id = $1 AND quota_state = 'r
 """
 
 _UNSETTLED = """
-SELECT plan_id, user_id, mode, created_at, dispatches,
+SELECT plan_id, user_id, mode, weeks, created_at, dispatches,
        extract(epoch FROM now() - created_at)::float8 AS age, next_dispatch_at <= now() AS due
 FROM plan_api.generations
 WHERE quota_state = 'reserved' AND created_at < now() - make_interval(secs => $1)
@@ -57,6 +57,7 @@ class Unsettled:
     plan_id: UUID
     user_id: UUID
     mode: Mode
+    weeks: int
     created_at: datetime
     dispatches: int
     age_seconds: float
@@ -85,6 +86,7 @@ async def unsettled(
             plan_id=row["plan_id"],
             user_id=row["user_id"],
             mode=row["mode"],
+            weeks=row["weeks"],
             created_at=row["created_at"],
             dispatches=row["dispatches"],
             age_seconds=row["age"],

@@ -1,0 +1,82 @@
+"""Under load plans take turns at reading: a wheel of short ticks, over which all plans are spread evenly."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Protocol
+
+# Plans whose turn comes in the same tick are served together: one wake-up, one write to NATS and one read at the
+# gateway do for all of them.
+TICK_SECONDS = 0.01
+
+
+class Stream(Protocol):
+    """What pacing needs of an upstream stream."""
+
+    @property
+    def flowing(self) -> bool:
+        """Whether there may be much to read at once."""
+
+    @property
+    def chars(self) -> int:
+        """How much content has come."""
+
+    def pause(self) -> None:
+        """Stop reading from the socket until the next read."""
+
+
+BeforeRead = Callable[[Stream], Awaitable[None]]
+
+
+def due(now: int, seat: int, ticks: int) -> int:
+    """The first tick after `now` in which a seat has its turn, when each has one in so many ticks."""
+    return now + 1 + (seat - now - 1) % ticks
+
+
+class Turns:
+    """Gives each plan one turn in every `interval()` seconds.
+
+    Ticks are counted, not read from a clock: when the loop is behind, turns come later and bring more each, so the load
+    falls by itself.
+    """
+
+    def __init__(self, interval: Callable[[], float]) -> None:
+        self._interval = interval
+        self._tick = 0
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._seats = count()
+
+    def reader(self, most_chars: int) -> BeforeRead:
+        """What one plan awaits before each network read.
+
+        With time to spare that returns at once. Else the socket is paused until the plan's turn, and one read takes
+        all that has come; unless the last read brought `most_chars` or more, which is enough to go on with.
+        """
+        seat = next(self._seats)
+        before = 0
+
+        async def before_read(stream: Stream) -> None:
+            nonlocal before
+            brought, before = stream.chars - before, stream.chars
+            if self._interval() > 0 and stream.flowing and brought < most_chars:
+                stream.pause()
+                await self._turn(seat)
+
+        return before_read
+
+    def _turn(self, seat: int) -> "asyncio.Future[None]":
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        ticks = max(round(self._interval() / TICK_SECONDS), 1)
+        self._waiting.setdefault(due(self._tick, seat, ticks), []).append(turn)
+        if self._timer is None:
+            self._timer = loop.call_later(TICK_SECONDS, self._next)
+        return turn
+
+    def _next(self) -> None:
+        self._tick += 1
+        for turn in self._waiting.pop(self._tick, ()):
+            if not turn.done():
+                turn.set_result(None)
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._next) if self._waiting else None

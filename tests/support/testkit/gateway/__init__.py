@@ -1,0 +1,1 @@
+"""A gateway under test, and its neighbours: plan-api, the generators, owners of plans, viewers."""

@@ -1,0 +1,89 @@
+"""Whose turn it is to be read, and who need not wait for one."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator.turns import TICK_SECONDS, Turns, due
+
+TICKS = st.integers(1, 100)
+SEATS = st.integers(0, 10_000)
+NOW = st.integers(0, 10**9)
+
+
+class Upstream:
+    """A stream, and how often it was paused."""
+
+    def __init__(self, *, flowing: bool = True) -> None:
+        self.flowing = flowing
+        self.chars = 0
+        self.pauses = 0
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+
+@given(NOW, SEATS, TICKS)
+def test_a_turn_comes_within_the_interval_and_then_in_every_interval(now: int, seat: int, ticks: int) -> None:
+    """Nobody waits longer than an interval, and who reads in its turn has the next one an interval later."""
+    turn = due(now, seat, ticks)
+    assert now < turn <= now + ticks
+    assert due(turn, seat, ticks) == turn + ticks
+
+
+@given(NOW, SEATS, TICKS, st.integers(1, 10))
+def test_turns_are_spread_evenly(now: int, first: int, ticks: int, rounds: int) -> None:
+    """Plans that were seated one after the other have their turns in different ticks, as many in each."""
+    turns = Counter(due(now, seat, ticks) for seat in range(first, first + rounds * ticks))
+    assert set(turns.values()) == {rounds}
+    assert len(turns) == ticks
+
+
+@pytest.mark.parametrize(
+    ("interval", "flowing", "chars"),
+    [(0.0, True, 4), (0.2, False, 4), (0.2, True, 1024)],
+    ids=["time to spare", "before the first data or at the end", "a large read"],
+)
+async def test_who_need_not_wait(interval: float, flowing: bool, chars: int) -> None:
+    """Nothing is paused, and the next read is made at once."""
+    upstream = Upstream(flowing=flowing)
+    before_read = Turns(lambda: interval).reader(most_chars=1024)
+    upstream.chars += chars
+    await asyncio.wait_for(before_read(upstream), TICK_SECONDS / 2)
+    assert upstream.pauses == 0
+
+
+async def test_everybody_has_a_turn() -> None:
+    """Paused plans go on within an interval, and as often as others; one that is cancelled disturbs nobody."""
+    turns, reads = Turns(lambda: 3 * TICK_SECONDS), Counter[int]()
+
+    async def read(seat: int) -> None:
+        upstream, before_read = Upstream(), turns.reader(most_chars=1024)
+        for number in range(1, 6):
+            upstream.chars += 4
+            await before_read(upstream)
+            reads[seat] += 1
+            assert upstream.pauses == number
+
+    readers = [asyncio.create_task(read(seat)) for seat in range(7)]
+    await asyncio.sleep(0)
+    readers.pop(0).cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*readers)
+    assert reads == dict.fromkeys(range(1, 7), 5)
+
+
+async def test_turns_follow_the_interval() -> None:
+    """Who waits when the load is over has its turn, and the next read is made at once."""
+    interval = 2 * TICK_SECONDS
+    turns, upstream = Turns(lambda: interval), Upstream()
+    before_read = turns.reader(most_chars=1024)
+    waiting = asyncio.ensure_future(before_read(upstream))
+    await asyncio.sleep(0)
+    interval = 0.0
+    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(before_read(upstream), TICK_SECONDS / 2)
+    assert upstream.pauses == 1
