@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from local_stack import Stack, running_stack
+from local_stack.opening import Rewire
 from testkit import OpenStack
+from testkit.secrecy import SECRET_SETTINGS, passwords_of, require_silence, with_secret_key
 
 # A model that is quicker than the tests' patience. A test scripts anything else with the emulator's control API.
 _QUICK = {"EMULATOR_TTFT_SECONDS": "0.05", "EMULATOR_TOKENS_PER_SECOND": "800"}
@@ -16,16 +18,28 @@ _QUICK = {"EMULATOR_TTFT_SECONDS": "0.05", "EMULATOR_TOKENS_PER_SECOND": "800"}
 
 @pytest.fixture(scope="session")
 def open_stack(server_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> OpenStack:
-    """A stack of a test's own, for other settings and for faults. Its logs are kept in pytest's folder."""
+    """A stack of a test's own, for other settings and for faults. Its logs are kept in pytest's folder.
+
+    Its secrets can be told from everything else: none of them, and no stack trace, may be in any log.
+    """
 
     @asynccontextmanager
-    async def start(env: Mapping[str, str] = {}, *, generators: int = 1, gateways: int = 1) -> AsyncIterator[Stack]:
+    async def start(
+        env: Mapping[str, str] = {}, *, generators: int = 1, gateways: int = 1, rewire: Rewire | None = None
+    ) -> AsyncIterator[Stack]:
         directory = server_folder("stack")
+        settings = {**_QUICK, **SECRET_SETTINGS, **env}
+        secrets: set[str] = set()
+        logs = tmp_path_factory.mktemp("stack-logs")
         try:
-            async with running_stack(directory, {**_QUICK, **env}, generators=generators, gateways=gateways) as stack:
+            async with running_stack(
+                directory, settings, generators=generators, gateways=gateways, rewire=with_secret_key(rewire)
+            ) as stack:
+                secrets |= passwords_of(stack)
                 yield stack
         finally:
-            shutil.copytree(directory / "logs", tmp_path_factory.mktemp("stack-logs"), dirs_exist_ok=True)
+            shutil.copytree(directory / "logs", logs, dirs_exist_ok=True)
+        require_silence(logs, secrets)
 
     return start
 

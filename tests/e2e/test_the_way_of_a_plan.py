@@ -245,21 +245,32 @@ async def test_every_service_writes_its_own_slice(stack: Stack) -> None:
 
 
 async def test_another_user_sees_nothing(stack: Stack) -> None:
-    """Another's plan and preferences are not found, on every route."""
+    """Complaint 22: another's plan is neither read, stopped, deleted nor built on, on any route; its owner keeps it."""
+    goals = f"private {uuid4()}"
+    await slow(stack, goals)
     async with User.at(stack.gateway) as owner, User.at(stack.gateway) as stranger:
         preference_id = await owner.inputs()
-        plan_id: UUID = await owner.start()
+        viewer = owner.viewer(plan_id := await owner.start(goals=goals))
+        # So that this gateway knows whose it is.
+        await viewer.watch(until=written(60))
         answers = [
             await stranger.http.get(f"/api/plan/inputs/{preference_id}"),
             await stranger.http.get(f"/api/plan/plans/{plan_id}"),
             await stranger.http.delete(f"/api/plan/plans/{plan_id}"),
             await stranger.http.get(f"/api/streaming/events/{plan_id}"),
+            await stranger.http.get(f"/api/streaming/events/{plan_id}", headers={"Last-Event-ID": str(viewer.last_id)}),
             await stranger.http.get(f"/api/streaming/status/{plan_id}"),
             await stranger.cancel(plan_id),
             await stranger.http.post("/api/streaming/generate-plan", json=stranger.body(preference_id)),
             await stranger.http.post("/api/plan/generate", json=stranger.body(preference_id)),
         ]
         listed = await stranger.get("/api/plan/plans")
+        # It is still being written, and it is the owner who stops it.
+        seen = len(viewer.received)
+        await viewer.watch(until=lambda event: event.name == "progress" and len(viewer.received) > seen + 5)
+        ended = await owner.cancel(plan_id)
+        answers.append(await stranger.http.get(f"/api/streaming/events/{plan_id}"))
+    assert (viewer.end, ended.json()["status"]) == (None, "partial")
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.request.url
         assert answer.headers["content-type"] == "application/problem+json"

@@ -23,6 +23,8 @@ FROM_ONE = text_of({"weekly_breakdown": short_plan()["weekly_breakdown"][:2]})
 # Between the second and the third week.
 BETWEEN = TEXT.index(',{"week":3')
 
+# Each code that is the provider's doing.
+UPSTREAM_CODES = {"upstream_error", "upstream_timeout", "upstream_rate_limited", "content_refused", "invalid_plan"}
 UPSTREAM_ERROR = failed("upstream_error")
 TIMEOUT = failed("upstream_timeout")
 RATE_LIMITED = failed("upstream_rate_limited")
@@ -296,7 +298,8 @@ async def outcomes(upstream: Upstream, request: pytest.FixtureRequest) -> dict[s
             return await upstream.play(case.script)
 
     selected = {item.name for item in request.session.items}
-    cases = [case for case in TABLE if f"test_behaviour[{case.name}]" in selected]
+    every_failure = "test_failures_give_back" in selected
+    cases = [case for case in TABLE if f"test_behaviour[{case.name}]" in selected or (every_failure and _fails(case))]
     found = await asyncio.gather(*map(play, cases), return_exceptions=True)
     await upstream.audit(outcome for outcome in found if isinstance(outcome, Outcome))
     return {case.name: outcome for case, outcome in zip(cases, found, strict=True)}
@@ -310,6 +313,21 @@ async def test_behaviour(outcomes: dict[str, Outcome | BaseException], case: Cas
     if isinstance(outcome, BaseException):
         raise outcome
     outcome.check(case)
+
+
+def _fails(case: Case) -> bool:
+    return case.end.event == "error"
+
+
+@pytest.mark.timeout(100)
+async def test_failures_give_back(outcomes: dict[str, Outcome | BaseException]) -> None:
+    """Complaint 9: whatever the provider does wrong, the plan that fails by it reserves and costs nothing."""
+    failures = [case for case in TABLE if _fails(case)]
+    assert {case.end.code for case in failures} == UPSTREAM_CODES
+    for case in failures:
+        outcome = outcomes[case.name]
+        assert isinstance(outcome, Outcome), case.name
+        assert (outcome.generated, outcome.ledger, outcome.end.used) == ("failed", "reserved released", 0), case.name
 
 
 async def test_no_row_comes_later(upstream: Upstream, outcomes: dict[str, Outcome | BaseException]) -> None:

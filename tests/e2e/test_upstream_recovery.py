@@ -177,7 +177,7 @@ async def test_what_cannot_be_stored_is_replaced(upstream: Upstream) -> None:
 
 
 async def test_output_over_the_bound_is_cut_off(upstream: Upstream) -> None:
-    """Upstream is closed at the bound, and no more than that is kept."""
+    """Rule 11: upstream is closed at the bound, and no more than that is kept."""
     endless = TEXT.replace("Four", "Four " * 20_000)
     outcome = await upstream.play((once(content=endless, chars_per_token=100),))
     (answer,) = await upstream.answers(outcome.plan_id)

@@ -87,8 +87,9 @@ async def test_who_stood_still_says_nothing_until_a_save_has_matched(
             await admin.execute("SELECT FROM generator.monthly_plans FOR UPDATE")
             asyncio.get_running_loop().call_soon(time.sleep, 0.7)  # the whole process, as SIGSTOP would
             async with asyncio.timeout(DEADLINE):
-                while await _answers(client, job):
+                while await _answers(client, job):  # until the stop itself swallows an answer
                     pass
+            assert not await _answers(client, job)
             said = len(watcher.events)
             await asyncio.sleep(0.3)  # 30 tokens
             assert len(watcher.events) == said

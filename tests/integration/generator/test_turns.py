@@ -24,16 +24,22 @@ TOKEN_CHARS = 4
 
 @pytest.fixture
 def spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine of the tests is, only lag makes the generator take turns."""
-    monkeypatch.setattr(pacing, "BUSY", 2.0)
+    """However busy the machine of the tests is: only a gateway's lag makes the generator take turns."""
+    monkeypatch.setattr(pacing, "SPARE", 2.0)
+    monkeypatch.setattr(pacing, "ORDINARY", 3.0)
+    monkeypatch.setattr(pacing, "FULL", 4.0)
+    monkeypatch.setattr(pacing, "PUNCTUAL", 0.2)
+    monkeypatch.setattr(pacing, "LATE", 0.3)
 
 
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans take turns from the start, as long a time apart as PROGRESS_INTERVAL_MS says."""
     monkeypatch.setattr(pacing, "TICK_SECONDS", 0.005)
-    monkeypatch.setattr(pacing, "BUSY", 0.0)
-    monkeypatch.setattr(pacing, "SPARE", 0.0)
+    monkeypatch.setattr(pacing, "SPARE", -2.0)
+    monkeypatch.setattr(pacing, "ORDINARY", -1.0)
+    monkeypatch.setattr(pacing, "FULL", 2.0)
+    monkeypatch.setattr(pacing, "LONGEST_INTERVAL", 0.0)
 
 
 @asynccontextmanager

@@ -214,7 +214,7 @@ async def test_key_is_not_echoed(upstream: "Start", service: "Make", request_for
 
 
 async def test_output_bound(upstream: "Start", service: "Make", request_for_plan: CompletionRequest) -> None:
-    """A model that never stops is cut off at the bound, and its connection closed."""
+    """Rule 11: a model that never stops is cut off at the bound, and its connection closed."""
 
     async def script(exchange: "Exchange") -> None:
         await exchange.head()

@@ -80,7 +80,7 @@ async def test_record(upstream: "Start", service: "Make", request_for_plan: Comp
 
 
 async def test_every_byte_a_chunk(upstream: "Start", service: "Make", request_for_plan: CompletionRequest) -> None:
-    """HTTP chunks that split UTF-8, events and comments change nothing."""
+    """Complaint 17: OpenRouter's comments change nothing, nor HTTP chunks that split them, events and UTF-8."""
 
     async def script(exchange: "Exchange") -> None:
         await exchange.head()

@@ -37,6 +37,19 @@ async def test_a_job_finds_its_stream_again(plan_api: "PlanApi", user: UUID, nat
     assert await plan_api.count("outbox") == 0
 
 
+async def test_silence_of_the_generator_is_no_lost_job(plan_api: "PlanApi", user: UUID) -> None:
+    """Rule 9: while no generator answers nothing is known, so the job is not published again; afterwards it is."""
+    plan_id = await plan_api.started(user)
+    await plan_api.backdate(plan_id, 60)
+    query = "SELECT dispatches FROM plan_api.generations"
+    plan_api.generator.away = True
+    await plan_api.reconciler.sweep()
+    assert await plan_api.admin.fetchval(query) == 1
+    plan_api.generator.away = False
+    await plan_api.reconciler.sweep()
+    assert await plan_api.admin.fetchval(query) == 2
+
+
 async def test_a_refusal_does_not_wait_for_a_generator(
     launch: Launch, nats_url: str, ready: "Callable[[PlanApi], Awaitable[None]]", user: UUID, mute: str
 ) -> None:

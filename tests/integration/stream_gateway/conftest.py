@@ -17,6 +17,7 @@ from common.server import Draining
 from local_stack.ports import free_port
 from stream_gateway.app import create_app
 from stream_gateway.settings import Settings
+from stream_gateway.socket_protocol import WEBSOCKETS
 from testkit.gateway.backend import TOKEN, Backend, row_of
 from testkit.gateway.owner import Owner
 from testkit.gateway.stream import SECONDS, Gateway, ready
@@ -81,7 +82,7 @@ async def make_gateway(
                 }
             )
             draining = Draining()
-            url = await opened.enter_async_context(serving(create_app(settings, draining)))
+            url = await opened.enter_async_context(serving(create_app(settings, draining), websockets=WEBSOCKETS))
             client = await opened.enter_async_context(httpx.AsyncClient(base_url=url, timeout=SECONDS, trust_env=False))
             return Gateway(url, draining, client)
 

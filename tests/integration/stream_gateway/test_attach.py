@@ -84,6 +84,7 @@ async def test_without_an_owner_the_row_is_read_at_once(
     async with gateway.watch(plan_id, user) as stream:
         assert await stream.end() == "complete"
     assert time.monotonic() - began < 4
+    assert _reads(backend, plan_id) == 1
 
 
 async def test_what_the_owner_did_not_know_is_asked_after_a_second(
@@ -98,6 +99,23 @@ async def test_what_the_owner_did_not_know_is_asked_after_a_second(
         assert await stream.end() == "cancelled"
         assert time.monotonic() - began > 0.9
         assert stream.last_id == "2.1"
+
+
+async def test_an_attempt_that_begins_in_its_middle_is_asked_for_its_state(
+    gateway: "Gateway", owner: "Owner", user: UUID, own: Callable[..., "Owner"]
+) -> None:
+    """Rule 5: operations of a higher attempt whose opening snapshot was lost bring a question, and then a snapshot."""
+    async with gateway.watch(owner.plan_id, user) as stream:
+        await stream.event("snapshot")
+        owner.silent = True
+        successor = own(owner.plan_id, 2)
+        await successor.claim()
+        await stream.until(lambda viewer: viewer.last_id == "2.0")
+        successor.attempt = 3
+        await successor.say("third")
+        await stream.until(lambda viewer: viewer.last_id == "3.1")
+        assert stream.names[-1] == "snapshot"
+        assert stream.document == successor.document
 
 
 async def test_one_question_at_a_time(

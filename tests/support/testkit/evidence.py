@@ -12,13 +12,13 @@ import orjson
 from local_stack import Stack
 from testkit.history import (
     Account,
-    CallRow,
     GenerationRow,
     History,
     LedgerRow,
     PlanRow,
     RowVersion,
     Upstream,
+    UpstreamRow,
 )
 from testkit.load import Load
 
@@ -106,7 +106,8 @@ async def collect(
                 for row in await admin.fetch(_ACCOUNTS, load.users)
             },
             upstream=await served(stack, set(plan_ids)),
-            calls=[CallRow(**row) for row in await admin.fetch(_CALLS, plan_ids)],
+            booked=[UpstreamRow(**row) for row in await admin.fetch(_CALLS, plan_ids)],
+            calls=[caller.log for caller in load.callers],
             grace_seconds=grace_seconds,
             frozen=frozen,
             unheard=unheard,
@@ -121,10 +122,14 @@ async def served(stack: Stack, plan_ids: set[UUID]) -> list[Upstream]:
         answer = await client.get(f"{stack.addresses.emulator_control}/stats", params={"limit": 10_000})
     generations: dict[str, dict[str, Any]] = answer.json()["generations"]
     return [
-        Upstream(generation_id, UUID(one["session_id"]), one["created"], one["ended"])
+        Upstream(generation_id, UUID(one["session_id"]), one["created"], one["ended"], _is_broken(one))
         for generation_id, one in generations.items()
         if one["session_id"] is not None and UUID(one["session_id"]) in plan_ids
     ]
+
+
+def _is_broken(answer: dict[str, Any]) -> bool:
+    return bool(answer["outcome"] == "failed" or answer["finish_reason"] == "length")
 
 
 def _plan(row: asyncpg.Record) -> PlanRow:

@@ -1,8 +1,9 @@
 """What happened in a run, as its witnesses recorded it, and whether the invariants I1 to I6 held.
 
-The witnesses: each viewer's log over all its connections, the rows of the services' slices with every version that the
-generator wrote (see `evidence`), and what the emulator served. Pure: values in, a verdict out. All times are seconds
-since the epoch; the load takes them from the monotonic clock and shifts them, so that they never go backwards.
+The witnesses: each viewer's log over all its connections, what synchronous calls were told, the rows of the services'
+slices with every version that the generator wrote (see `evidence`), and what the emulator served. Pure: values in, a
+verdict out. All times are seconds since the epoch; the load takes them from the monotonic clock and shifts them, so
+that they never go backwards.
 
 I1  every accepted plan reaches exactly one terminal status, stored before it is announced.
 I2  a viewer receives `connected`, then per attempt a contiguous run of seq or a snapshot; in the end it holds the
@@ -10,7 +11,7 @@ I2  a viewer receives `connected`, then per attempt a contiguous run of seq or a
 I3  a reservation is settled exactly once; the ledger's sum equals the account; used = what DESIGN section 5 charges.
 I4  nothing of an older attempt is visible after a newer one has begun, and no older attempt writes.
 I5  upstream is closed within 1 s of a cancel and 2 s of the end of the grace period (a frozen owner: on waking).
-I6  every open viewer of a plan ends.
+I6  every open viewer of a plan ends, and every synchronous call that is repeated until it is certain.
 """
 
 from collections import Counter
@@ -130,10 +131,31 @@ class Upstream:
     plan_id: UUID
     created: float
     ended: float | None
+    # Upstream itself ended it before it was whole.
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class CallRow:
+class Answer:
+    """What a synchronous call was told for certain: the plan, or the code that it failed with."""
+
+    at: float
+    status: int
+    plan_id: UUID | None
+    document: Any
+    code: str | None
+
+
+@dataclass(slots=True)
+class CallLog:
+    """A synchronous call, which is the only plan of its user; `answers` says what each identical request was told."""
+
+    user_id: UUID
+    answers: list[Answer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRow:
     """One upstream call as the generator booked it."""
 
     plan_id: UUID
@@ -152,8 +174,9 @@ class History:
     ledger: Sequence[LedgerRow]
     accounts: Mapping[UUID, Account]
     upstream: Sequence[Upstream]
-    calls: Sequence[CallRow]
+    booked: Sequence[UpstreamRow]
     grace_seconds: float
+    calls: Sequence[CallLog] = ()
     # When an owner was frozen: its deadlines start anew when it wakes.
     frozen: Sequence[tuple[float, float]] = ()
     # When nobody could hear that a viewer left; the clock of the grace period starts anew then.

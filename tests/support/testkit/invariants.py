@@ -6,6 +6,7 @@ from itertools import pairwise
 from uuid import UUID
 
 from common.contracts.events import TERMINAL_STATUSES
+from testkit.answer_law import judge_calls
 from testkit.history import Findings, GenerationRow, History, LedgerRow, PlanLog, PlanRow, RowVersion
 from testkit.stream_law import judge_viewers
 
@@ -26,6 +27,7 @@ def check(history: History) -> Findings:
     _check_attempts(history, findings)
     _check_upstream(history, findings)
     judge_viewers(history, findings)
+    judge_calls(history, findings)
     return findings
 
 
@@ -78,7 +80,7 @@ def _check_quota(history: History, findings: Findings) -> None:
         findings.expect(
             (account.used, account.reserved) == (charged, 0), "I3", user_id, f"{account}, but {charged} plans are due"
         )
-    booked = [call.generation_id for call in history.calls if call.generation_id is not None]
+    booked = [call.generation_id for call in history.booked if call.generation_id is not None]
     findings.expect(len(booked) == len(set(booked)), "I3", "upstream_calls", "an answer was booked twice")
 
 

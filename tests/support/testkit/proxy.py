@@ -1,6 +1,7 @@
 """A small TCP proxy between a service and a server, that can lose the network in the ways a network is lost."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -17,10 +18,12 @@ class Proxy:
     `pause` holds every byte and lets connections stand, as a partition does; `refuse` closes the listener; `cut` resets
     what is open; `delay` is added to every piece that is forwarded, in seconds; `filters` makes, for each connection
     that is opened from then on, what changes the bytes towards the server. `accepted`, `cuts` and `held` (bytes) count
-    what happened, so that a test can tell that its fault bit.
+    what happened, so that a test can tell that its fault bit. A `narrow` proxy that is paused takes some 100 KB, and
+    not the megabytes for which the kernel has room.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: bool = False) -> None:
+        self.narrow = narrow
         self.target: tuple[str, int] | None = None
         self.port = 0
         self.delay = 0.0
@@ -54,8 +57,18 @@ class Proxy:
     async def accept(self) -> None:
         """Listen, on the same port as before."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
+            self._server = await asyncio.start_server(self._serve, sock=self._listener())
             self.port = self._server.sockets[0].getsockname()[1]
+
+    def _listener(self) -> socket.socket:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.narrow:
+            # Small segments, too: or the sender's side of the kernel takes 2 MB. Accepted connections inherit both.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        listener.bind((LOOPBACK, self.port))
+        return listener
 
     async def refuse(self) -> None:
         """Refuse new connections; those that are open go on."""
@@ -169,11 +182,11 @@ class Switchboard:
 
 
 @asynccontextmanager
-async def open_switchboard(services: Iterable[str]) -> AsyncIterator[Switchboard]:
+async def open_switchboard(services: Iterable[str], *, narrow: bool = False) -> AsyncIterator[Switchboard]:
     """Proxies for these services; they learn where they lead to when the services' environment is made."""
     async with AsyncExitStack() as opened:
         proxies = {}
         for service in services:
             for variable in Switchboard.VARIABLES:
-                proxies[service, variable] = await opened.enter_async_context(Proxy())
+                proxies[service, variable] = await opened.enter_async_context(Proxy(narrow=narrow))
         yield Switchboard(proxies)

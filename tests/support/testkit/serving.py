@@ -8,7 +8,8 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from common.server import listen
+from common.http_protocol import BoundedHttpProtocol
+from common.server import WebSockets, listen
 
 
 class _Server(uvicorn.Server):
@@ -18,11 +19,21 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[str]:
-    """Serve it for the length of the block; its base URL."""
+async def serving(
+    app: ASGIApp,
+    lifespan: Literal["on", "off"] = "on",
+    http: type[BoundedHttpProtocol] = BoundedHttpProtocol,
+    websockets: WebSockets | None = None,
+) -> AsyncIterator[str]:
+    """Serve it for the length of the block, over HTTP as the services speak it; its base URL."""
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan=lifespan, log_config=None, timeout_graceful_shutdown=2
+        app,
+        http=http,
+        lifespan=lifespan,
+        log_config=None,
+        timeout_graceful_shutdown=2,
+        **WebSockets.options(websockets),
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

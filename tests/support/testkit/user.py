@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from testkit.secrecy import SECRET_HEADERS, require_plain_answer
 from testkit.viewer import Received, Viewer
 
 DEADLINE_SECONDS = 60.0
@@ -24,8 +25,11 @@ class User:
     async def at(cls, gateway: str, user_id: UUID | None = None) -> AsyncIterator["User"]:
         """A new user, or one that is known, at a gateway's address."""
         user_id = user_id or uuid4()
-        headers = {"X-User-Id": str(user_id)}
-        async with httpx.AsyncClient(base_url=gateway, headers=headers, timeout=DEADLINE_SECONDS) as client:
+        headers = {"X-User-Id": str(user_id), **SECRET_HEADERS}
+        look: Any = {"response": [require_plain_answer]}
+        async with httpx.AsyncClient(
+            base_url=gateway, headers=headers, timeout=DEADLINE_SECONDS, event_hooks=look
+        ) as client:
             yield cls(client, user_id)
 
     async def inputs(self, **changes: Any) -> str:

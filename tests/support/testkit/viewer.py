@@ -42,6 +42,7 @@ class Viewer:
         self.last_id: str | None = None
         self.received: list[Received] = []
         self._client = client
+        self._in_query = False
         self._cursor: tuple[int, int] | None = None
         self._percent = 0.0
 
@@ -61,10 +62,16 @@ class Viewer:
         """Start a plan and follow it."""
         await self._read("POST", "/api/streaming/generate-plan", until, json=body, headers=headers)
 
+    def move(self, client: httpx.AsyncClient, *, in_query: bool = False) -> None:
+        """Come back at another gateway from now on, with the cursor in the header or in the query."""
+        self._client, self._in_query = client, in_query
+
     async def watch(self, until: "Until | None" = None, **params: str) -> None:
         """Watch, or resume after what was read before."""
-        headers = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
-        await self._read("GET", f"/api/streaming/events/{self.plan_id}", until, params=params, headers=headers)
+        name = "lastEventId" if self._in_query else "Last-Event-ID"
+        cursor = {} if self.last_id is None else {name: self.last_id}
+        query, headers = (params | cursor, {}) if self._in_query else (params, cursor)
+        await self._read("GET", f"/api/streaming/events/{self.plan_id}", until, params=query, headers=headers)
 
     async def _read(self, method: str, path: str, until: "Until | None", **request: Any) -> None:
         async with self._client.stream(method, path, **request) as response:
@@ -73,6 +80,9 @@ class Viewer:
                 raise httpx.HTTPStatusError(response.text, request=response.request, response=response)
             first = True
             async for item in EventSource(response).aiter_sse():
+                if not item.data:
+                    # A new `retry:` alone, as in a drain; a browser dispatches nothing for it (WHATWG HTML, 9.2.6).
+                    continue
                 event = Received(item.event, item.id, json.loads(item.data))
                 self._check(event, first=first)
                 first = False

@@ -102,3 +102,13 @@ def test_gateways_are_asked_every_ten_seconds(watched: bool) -> None:
             polls.append(now)
             (grace.somebody if watched else grace.nobody)(now)
     assert polls == [10, 20, 30, 40]
+
+
+def test_gateways_are_asked_just_before_the_end() -> None:
+    """Rule 10: a short period does not wait for the next poll, and no plan is ended on an old answer."""
+    grace = Grace(3, now=0, had_viewers=True)
+    grace.nobody(5)
+    assert not grace.due(7.9)
+    assert grace.due(8)
+    grace.somebody(8)
+    assert not grace.expired(8)

@@ -121,6 +121,49 @@ def test_a_slow_consumer_does_not_expire(clock: ManualClock, watchdog: Watchdog,
     assert expiries.at == [1006.0]
 
 
+def test_a_pause_before_a_read_counts(clock: ManualClock, watchdog: Watchdog, expiries: Expiries) -> None:
+    """Silence is silence also while the socket is paused; the consumer's own time before the pause is not."""
+    watchdog.enter()
+    clock.advance(4)
+    watchdog.leave()
+    clock.advance(104)
+    watchdog.pause()
+    clock.advance(105)
+    watchdog.enter()
+    clock.advance(120)
+    assert expiries.at == [110.0]
+
+
+def test_a_read_sees_what_came_in_the_pause(clock: ManualClock, watchdog: Watchdog, expiries: Expiries) -> None:
+    """A deadline that passes in a pause does not expire before a read has had the time to look; progress clears it."""
+    watchdog.enter()
+    clock.advance(9)
+    watchdog.leave()
+    watchdog.pause()
+    clock.advance(12)
+    watchdog.enter()
+    clock.advance(12.05)
+    assert expiries.at == []
+    watchdog.leave()
+    watchdog.allow(10)
+    watchdog.pause()
+    watchdog.enter()
+    clock.advance(30)
+    assert expiries.at == [22.05]
+
+
+def test_pauses_with_keep_alives_expire(clock: ManualClock, watchdog: Watchdog, expiries: Expiries) -> None:
+    """A stream of nothing but keep-alives expires at the first read that has looked, though each finds one at once."""
+    while not watchdog.expired and clock.now < 20:
+        watchdog.pause()
+        clock.advance(clock.now + 0.2)
+        watchdog.enter()
+        clock.advance(clock.now + 0.001)
+        watchdog.leave()
+    assert len(expiries.at) == 1
+    assert 10 <= clock.now < 10.5
+
+
 def test_an_earlier_deadline(clock: ManualClock, watchdog: Watchdog, expiries: Expiries) -> None:
     """The deadline can move nearer, as it does after the finish reason."""
     watchdog.enter()

@@ -48,14 +48,14 @@ TIMED_OUT = ErrorCode.QUEUE_TIMEOUT
     ],
 )
 def test_a_plan_without_an_end(mode: Mode, age: float, due: bool, view: PlanView | None, verdict: Verdict) -> None:
-    """A claimed plan is waited for; an unclaimed one is published again and then given up; sync has no job."""
+    """Rule 9: a claimed plan is waited for; an unclaimed one is published again and then given up; sync has no job."""
     assert decide(mode, age, due, view, PATIENCE) == verdict
 
 
 @pytest.mark.parametrize("mode", ["stream", "sync"])
 @pytest.mark.parametrize("age", [31, 9999])
 def test_a_terminal_row_settles_whatever_the_age(mode: Mode, age: float) -> None:
-    """Its own status, charge and code."""
+    """Rule 9: a reservation is settled by the row's own status, charge and code."""
     view = row(status="failed", charge="released", code="upstream_error", ended_as="error")
     verdict = decide(mode, age, True, view, PATIENCE)
     assert isinstance(verdict, Settle)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from common.contracts.errors import ErrorCode
 from common.problems import ApiError
-from stream_gateway.auth import DevAuthenticator
+from stream_gateway.auth import DevAuthenticator, Identity
 from stream_gateway.endpoints import wants_stream
 from stream_gateway.proxy import target_path, target_query
 from stream_gateway.settings import Settings
@@ -16,6 +16,14 @@ from stream_gateway.watchdog import Patience
 
 USER = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a01")
 OTHER = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a02")
+
+
+async def _identify(headers: dict[str, str], query: dict[str, str], body: bytes) -> Identity:
+    way = DevAuthenticator()
+    shown = way.shown(headers, query, body)
+    if shown is None:
+        raise ApiError(ErrorCode.UNAUTHORIZED, way.advice)
+    return await way.verify(shown)
 
 
 @pytest.mark.parametrize(
@@ -33,15 +41,15 @@ OTHER = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a02")
         ({"x-user-id": USER.hex}, {}, b"", None),
     ],
 )
-def test_in_development_the_first_user_that_is_given_counts(
+async def test_in_development_the_first_user_that_is_given_counts(
     headers: dict[str, str], query: dict[str, str], body: bytes, expected: UUID | None
 ) -> None:
     """Header, query, body, in this order; what is no UUID is refused with a sentence that helps."""
     if expected is not None:
-        assert DevAuthenticator().identify(headers, query, body).user_id == expected
+        assert (await _identify(headers, query, body)).user_id == expected
         return
     with pytest.raises(ApiError) as refused:
-        DevAuthenticator().identify(headers, query, body)
+        await _identify(headers, query, body)
     assert refused.value.code is ErrorCode.UNAUTHORIZED
     assert "X-User-Id" in refused.value.detail
 
@@ -104,7 +112,7 @@ def test_json_is_answered_when_it_is_asked_for_and_a_stream_is_not(accept: str, 
 
 
 def test_the_watchdog_asks_once_and_then_after_silence_less_and_less_often() -> None:
-    """One second after the attach whatever happens, three after the last event, doubling to fifteen; news resets it."""
+    """Rules 5 and 6: one second after the attach, three after the last event, doubling to fifteen; news resets it."""
     patience, advanced, asked = Patience(0.0), 0.0, []
     for tenth in range(1, 800):
         now = tenth / 10

@@ -1,4 +1,4 @@
-"""From what NATS carries, and from stored rows, to the bytes of the SSE event."""
+"""From what NATS carries, and from stored rows, to what viewers get."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from common.contracts.errors import ErrorCode
 from common.contracts.events import Progress, StreamEvent
 from common.contracts.internal import PlanView
 from stream_gateway.cursor import Cursor
+from stream_gateway.frame import as_sse
 from stream_gateway.plan_event import event_of_view, read_event, snapshot_frame
 
 PLAN_ID = UUID("6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac")
@@ -29,7 +30,7 @@ def test_the_frame_is_cut_from_the_message_and_not_encoded_again() -> None:
     rest = rest.replace(b"%b", str(PLAN_ID).encode())
     event = read_event(b'{"event":"progress",' + rest, str(PLAN_ID))
     assert event is not None
-    assert event.frame() == b"id: 2.7\nevent: progress\ndata: {" + rest + b"\n\n"
+    assert event.frame().encoded(as_sse) == b"id: 2.7\nevent: progress\ndata: {" + rest + b"\n\n"
 
 
 def test_a_message_of_another_spelling_is_encoded_again() -> None:
@@ -37,7 +38,7 @@ def test_a_message_of_another_spelling_is_encoded_again() -> None:
     message = {"planId": str(PLAN_ID), "seq": 1, "attempt": 1, "plan": None, "progress": {}, "event": "snapshot"}
     event = read_event(orjson.dumps(message, option=orjson.OPT_INDENT_2), str(PLAN_ID))
     assert event is not None
-    [sent] = sse.Decoder().feed(event.frame())
+    [sent] = sse.Decoder().feed(event.frame().encoded(as_sse))
     assert (sent.event, sent.id) == ("snapshot", "1.1")
     assert orjson.loads(sent.data) == {key: value for key, value in message.items() if key != "event"}
 
@@ -71,7 +72,7 @@ def test_a_row_is_the_event_it_stands_for(fields: dict[str, Any], name: str) -> 
     """The event of a stored row is a valid event of the contract, with the row's place and document."""
     event = event_of_view(_view(**fields))
     assert event is not None
-    [sent] = sse.Decoder().feed(event.frame())
+    [sent] = sse.Decoder().feed(event.frame().encoded(as_sse))
     assert (sent.event, sent.id) == (name, "3.9")
     data = orjson.loads(sent.data)
     assert "event" not in data
@@ -96,7 +97,7 @@ def test_an_erased_plan_ends_its_watchers() -> None:
 def test_our_own_snapshot_is_of_the_contract() -> None:
     """What conflation sends is the same event that an owner would send."""
     progress = PROGRESS.model_dump(by_alias=True)
-    [sent] = sse.Decoder().feed(snapshot_frame(PLAN_ID, Cursor(1, 4), {"a": "ü\n"}, progress))
+    [sent] = sse.Decoder().feed(snapshot_frame(PLAN_ID, Cursor(1, 4), {"a": "ü\n"}, progress).encoded(as_sse))
     data = orjson.loads(sent.data)
     model: Any = TypeAdapter(StreamEvent).validate_python(data | {"event": sent.event})
     assert (sent.id, model.plan, model.progress) == ("1.4", {"a": "ü\n"}, PROGRESS)

@@ -54,12 +54,12 @@ def _decide(position: Position, kind: Kind, attempt: int, seq: int) -> Decision:
     ],
 )
 def test_what_an_event_means_to_a_live_plan(kind: Kind, attempt: int, seq: int, expected: Decision) -> None:
-    """Old is dropped, the next is applied, a gap asks, a newer snapshot replaces, and an end is an end."""
+    """Rule 5: old is dropped, the next is applied, a gap asks, a newer snapshot replaces, and an end is an end."""
     assert _decide(Live(AT), kind, attempt, seq) == expected
 
 
 def test_a_fresh_plan_takes_a_state_but_no_delta() -> None:
-    """Before the first snapshot operations have nothing to stand on."""
+    """Rule 5: before the first snapshot operations have nothing to stand on."""
     assert _decide(Fresh(), "snapshot", 1, 7) == Replace(Live(Cursor(1, 7)))
     assert _decide(Fresh(), "terminal", 1, 7) == End(Ended(Cursor(1, 7)))
     assert _decide(Fresh(), "progress", 1, 1) == Ask()
@@ -96,7 +96,7 @@ _ARRIVALS = st.lists(
 
 @given(_ARRIVALS)
 def test_a_plan_never_goes_back(arrivals: list[tuple[Kind, int, int]]) -> None:
-    """Whatever arrives in whatever order: the attempt never falls, and within it only an end may have a lower seq."""
+    """Rule 5: whatever arrives in whatever order, no attempt falls, and in one only an end may have a lower seq."""
     position: Position = Fresh()
     for kind, attempt, seq in arrivals:
         match _decide(position, kind, attempt, seq):

@@ -9,6 +9,8 @@ from starlette.types import Message, Scope
 
 from common.http_protocol import EXTENSION
 from stream_gateway.cursor import Cursor
+from stream_gateway.feed import PlanFeed
+from stream_gateway.frame import Frame, as_sse
 from stream_gateway.stream_response import EventStream, StreamLimits
 from stream_gateway.viewer import Reason, Viewer
 
@@ -23,10 +25,10 @@ class Plan:
     def __init__(self) -> None:
         self.encoded = 0
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> Frame:
         """The state."""
         self.encoded += 1
-        return b"event: snapshot\ndata: {}\n\n"
+        return Frame("snapshot", b"{}", self.at)
 
 
 class Client:
@@ -60,7 +62,7 @@ class Client:
 
 
 def _stream(viewer: Viewer, on_close: Callable[[], None]) -> EventStream:
-    return EventStream(viewer, b"event: connected\ndata: {}\n\n", StreamLimits(), on_close)
+    return EventStream(PlanFeed(viewer, as_sse), b"event: connected\ndata: {}\n\n", StreamLimits(), on_close)
 
 
 @pytest.mark.parametrize(("stalled", "reason"), [(True, "stalled"), (False, "disconnected")])
@@ -89,7 +91,7 @@ async def test_nothing_is_encoded_for_a_client_that_takes_nothing() -> None:
     async with asyncio.timeout(SECONDS):
         await client.full.wait()
         for _ in range(100):
-            viewer.put(b"event: progress\ndata: {}\n\n")
+            viewer.put(Frame("progress", b"{}"))
             await asyncio.sleep(0)
         client.lose(stalled=True)
         await serving

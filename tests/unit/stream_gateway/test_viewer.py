@@ -8,11 +8,11 @@ from uuid import UUID
 import orjson
 import pytest
 
-from common import sse
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
 from stream_gateway.channel import HELD_EVENTS, Channel
 from stream_gateway.cursor import Cursor
+from stream_gateway.frame import Frame, as_sse
 from stream_gateway.plan_event import PlanEvent, event_of_view
 from stream_gateway.splice import Ended, Live, Torn
 from stream_gateway.viewer import BufferLimits, Viewer
@@ -35,13 +35,19 @@ def _append(seq: int, text: str, attempt: int = 1) -> bytes:
     return _event("progress", seq, attempt, ops=ops, progress=PROGRESS)
 
 
-def _names(taken: bytes) -> list[str]:
-    return [f"{event.event} {event.id}" for event in sse.Decoder().feed(taken)]
+def _names(taken: list[Frame]) -> list[str]:
+    return [f"{frame.name} {frame.at}" for frame in taken]
 
 
-def _plan(taken: bytes) -> str:
-    text: str = orjson.loads(sse.Decoder().feed(taken)[-1].data)["plan"]["monthly_summary"]
+def _plan(taken: list[Frame]) -> str:
+    text: str = orjson.loads(taken[-1].data)["plan"]["monthly_summary"]
     return text
+
+
+def _state(channel: Channel) -> list[Frame]:
+    state = channel.snapshot()
+    assert state is not None
+    return [state]
 
 
 class Asked:
@@ -74,15 +80,15 @@ def _join(channel: Channel, cursor: Cursor | None = None, **options: Any) -> Vie
     return viewer
 
 
-async def test_what_waits_is_taken_in_one_piece(channel: Channel) -> None:
-    """Frames are joined in order, and the viewer then stands where the plan stands."""
+async def test_what_waits_is_taken_at_once(channel: Channel) -> None:
+    """Frames come in order, and the viewer then stands where the plan stands."""
     viewer = _join(channel, Cursor(1, 0))
     channel.receive(_append(1, "a"))
     channel.receive(_append(2, "b"))
     await asyncio.wait_for(viewer.wait(), 1)
     assert _names(viewer.take()) == ["progress 1.1", "progress 1.2"]
     assert viewer.cursor == (1, 2)
-    assert viewer.take() == b""
+    assert viewer.take() == []
 
 
 async def test_too_many_frames_become_one_snapshot_of_the_moment_it_is_taken(channel: Channel) -> None:
@@ -110,9 +116,9 @@ async def test_viewers_share_the_bytes(channel: Channel) -> None:
     """An event is encoded once, and so is the snapshot of one (attempt, seq)."""
     viewers = [_join(channel, Cursor(1, 0)) for _ in range(3)]
     channel.receive(_append(1, "a"))
-    assert len({id(viewer.take()) for viewer in viewers}) == 1
+    assert len({id(viewer.take()[0].encoded(as_sse)) for viewer in viewers}) == 1
     late = [_join(channel) for _ in range(3)]
-    assert len({id(viewer.take()) for viewer in late}) == 1
+    assert len({id(viewer.take()[0].encoded(as_sse)) for viewer in late}) == 1
 
 
 async def test_a_conflated_viewer_ends_with_the_end_alone(channel: Channel) -> None:
@@ -130,7 +136,7 @@ async def test_events_held_over_a_gap_follow_the_snapshot(channel: Channel, aske
     viewer = _join(channel, Cursor(1, 0))
     for seq in (3, 4, 5):
         channel.receive(_append(seq, str(seq)))
-    assert viewer.take() == b""
+    assert viewer.take() == []
     assert asked.times == 3
     channel.receive(_snapshot(3, "123"))
     taken = viewer.take()
@@ -153,7 +159,7 @@ async def test_a_torn_document_is_shown_to_nobody(channel: Channel, asked: Asked
     channel.receive(_event("progress", 1, ops=[{"op": "append", "path": "/x", "value": "y"}], progress=PROGRESS))
     newcomer = _join(channel)
     assert channel.position == Torn(Cursor(1, 0))
-    assert [viewer.take() for viewer in (following, stale, newcomer)] == [b"", b"", b""]
+    assert [viewer.take() for viewer in (following, stale, newcomer)] == [[], [], []]
     assert asked.times == 1
     channel.receive(_snapshot(1, "good"))
     assert {_plan(viewer.take()) for viewer in (following, stale, newcomer)} == {"good"}
@@ -164,7 +170,7 @@ async def test_a_waiting_viewer_hears_where_it_stands_when_we_know(asked: Asked)
     channel = Channel(PLAN_ID, asked, lambda: 0.0)
     fits, behind = _join(channel, Cursor(1, 4)), _join(channel, Cursor(1, 3))
     channel.receive(_snapshot(4, "1234"))
-    assert (fits.take(), _names(behind.take())) == (b"", ["snapshot 1.4"])
+    assert (fits.take(), _names(behind.take())) == ([], ["snapshot 1.4"])
     channel.receive(_append(5, "5"))
     assert _names(fits.take()) == _names(behind.take()) == ["progress 1.5"]
 
@@ -198,7 +204,7 @@ async def test_a_row_that_is_only_claimed_is_no_state(asked: Asked, begun: bool)
     channel.receive(_snapshot(0, "kept", attempt=2))
     channel.receive(_append(1, " and new", attempt=2))
     assert channel.position == Live(Cursor(2, 1))
-    assert _plan(channel.snapshot() or b"") == "kept and new"
+    assert _plan(_state(channel)) == "kept and new"
     newcomer = _join(channel)
     assert _plan(newcomer.take()) == "kept and new"
 
@@ -254,7 +260,7 @@ def test_a_viewer_that_has_seen_more_is_not_sent_back(asked: Asked) -> None:
     channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
     assert (asked.times, channel.gapped) == (1, True)
     channel.receive(_append(62, " news"))
-    assert viewer.take() == b""
+    assert viewer.take() == []
     channel.receive(_snapshot(104, "all of it"))
     channel.receive(_append(105, " and more"))
     assert _names(viewer.take()) == ["progress 1.105"]
@@ -278,7 +284,7 @@ def test_a_cursor_from_nowhere_gets_the_state(asked: Asked) -> None:
     channel, viewer = _outrun(Cursor(2, 1), asked, clock)
     channel.be_sure(of_owner=True)
     channel.be_sure(of_owner=False)
-    assert viewer.take() == b""
+    assert viewer.take() == []
     clock.now += 2.0
     channel.be_sure(of_owner=False)
     assert _names(viewer.take()) == ["snapshot 1.61"]

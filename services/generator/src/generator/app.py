@@ -81,7 +81,7 @@ class _Generator:
 async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies: Dependencies) -> _Generator:
     """Open the connections, whose closings go to `stack`, and hang everything else on them."""
     database = await stack.enter_async_context(open_database(settings.database_url, "generator"))
-    broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator"))
+    broker = await stack.enter_async_context(open_broker(settings.nats_url, "generator", settings.nats_options))
     dependencies.database, dependencies.broker = database, broker
     config = openrouter_config(settings)
     openrouter = OpenRouterService(await stack.enter_async_context(new_session(config)), config)

@@ -8,49 +8,59 @@ from typing import Final
 
 TICK_SECONDS = 0.25
 LONGEST_INTERVAL = 0.2
-# The load at which plans begin to take turns. That more than halves what a token costs, so it ends far below.
-BUSY = 0.4
+# The load up to which there is time to spare, the load that is ordinary, and the load of a core that is full soon: a
+# plan costs Postgres, NATS and the gateway beside us as much again.
 SPARE = 0.18
-# The load, and the lag in seconds, at which the interval is the longest.
-FULL = 0.65
+ORDINARY = 0.24
+FULL = 0.45
+# How late timers are when nothing is wrong, and when the interval is to be the longest; seconds.
+PUNCTUAL = 0.005
 LATE = 0.05
+# Waiting for a core counts less than running on it: who waits may still be in time, and lag tells when he is not.
+WAITING = 0.25
+# How much of what was measured before is kept at each tick. Costs fall as the interval grows, so load is followed with
+# some patience: it would swing otherwise.
+KEEP_LOAD = 0.8
+KEEP_LAG = 0.5
 # A gateway says its lag in viewer replies, of which each plan asks for one in 10 s: it is believed for about as long.
 GATEWAY_HALF_LIFE = 5.0
 # A tick later than this says that the loop stood still: the process may be a zombie (design, section 6, rule 7).
 FROZEN_SECONDS = 3.0
 
 _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
-_GATEWAY_KEEP: Final = 0.5 ** (TICK_SECONDS / GATEWAY_HALF_LIFE)
+_KEEP_GATEWAY_LAG: Final = 0.5 ** (TICK_SECONDS / GATEWAY_HALF_LIFE)
 
 
-def interval_for(load: float, lag: float, base: float, *, taking_turns: bool) -> float:
+def interval_for(load: float, lag: float, base: float) -> float:
     """Seconds between two turns of a plan; 0: no turns, every chunk is served at once.
 
-    It never falls as load or lag rise, and is 0 or from `base` to LONGEST_INTERVAL (or to `base`, should that be more).
+    It never falls as load or lag rise, and never passes LONGEST_INTERVAL (or `base`, should that be more).
 
     Args:
-        load: share of the time in which this process runs or would like to, 0 to 1.
+        load: share of a core that this process uses, and somewhat more when it has to wait for it.
         lag: how late timers are, here or at a gateway, seconds.
-        base: PROGRESS_INTERVAL_MS, in seconds.
-        taking_turns: whether the interval before was longer than 0.
+        base: PROGRESS_INTERVAL_MS in seconds, which is for the ordinary load.
     """
-    if load < (SPARE if taking_turns else BUSY) and lag < LATE:
-        return 0.0
-    stretch = min(max((load - BUSY) / (FULL - BUSY), lag / LATE, 0.0), 1.0)
-    return base + stretch * max(LONGEST_INTERVAL - base, 0.0)
+    longest = max(LONGEST_INTERVAL, base)
+    by_load = base * _ramp(load, SPARE, ORDINARY) + (longest - base) * _ramp(load, ORDINARY, FULL)
+    return max(by_load, longest * _ramp(lag, PUNCTUAL, LATE))
 
 
-def wanted_seconds() -> float:
-    """How long this thread has run or waited for a core since it began.
+def _ramp(value: float, start: float, end: float) -> float:
+    return min(max((value - start) / (end - start), 0.0), 1.0)
 
-    The waiting tells that the core is busy though not with us: with NATS, Postgres or a gateway beside us. Where the
+
+def load_seconds() -> float:
+    """The seconds that this thread has run since it began, and a part of those that it has waited for a core.
+
+    The waiting tells of a core that is busy though not with us: with NATS, Postgres or a gateway beside us. Where the
     system does not say it, it is the time that this process has run. Source: sched-stats in the kernel's documents.
     """
     try:
         ran, waited, _ = map(int, _SCHEDSTAT.read_bytes().split())
     except (OSError, ValueError):
         ran = waited = 0
-    return (ran + waited) / 1e9 if ran else time.process_time()
+    return (ran + WAITING * waited) / 1e9 if ran else time.process_time()
 
 
 class Pacer:
@@ -58,7 +68,7 @@ class Pacer:
 
     Attributes:
         interval: seconds between two turns of a plan.
-        load: as `interval_for` takes it, smoothed over about half a second; so is `lag`.
+        load: as `interval_for` takes it, smoothed over about a second; `lag` over half a second.
         gateway_lag: the longest that a gateway has said, fading.
     """
 
@@ -78,20 +88,19 @@ class Pacer:
     async def run(self) -> None:
         """Measure, for ever."""
         loop = asyncio.get_running_loop()
-        began, wanted = loop.time(), wanted_seconds()
+        began, seconds = loop.time(), load_seconds()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            began, before = loop.time(), began
-            wanted, wanted_before = wanted_seconds(), wanted
-            self.take(began - before, wanted - wanted_before)
+            began, began_before = loop.time(), began
+            seconds, seconds_before = load_seconds(), seconds
+            self.take(began - began_before, seconds - seconds_before)
 
-    def take(self, elapsed: float, wanted: float) -> None:
-        """Decide anew after a tick that took `elapsed` seconds, in which this thread wanted a core for `wanted`."""
+    def take(self, elapsed: float, seconds: float) -> None:
+        """Decide anew after a tick that took `elapsed` seconds, in which `load_seconds` grew by so many."""
         late = max(elapsed - TICK_SECONDS, 0.0)
         if late > FROZEN_SECONDS:
             self._on_freeze()
-        self.load = 0.5 * self.load + 0.5 * min(wanted / elapsed, 1.0)
-        self.lag = 0.5 * self.lag + 0.5 * late
-        self.gateway_lag *= _GATEWAY_KEEP
-        lag = max(self.lag, self.gateway_lag)
-        self.interval = interval_for(self.load, lag, self._base, taking_turns=self.interval > 0)
+        self.load += (1 - KEEP_LOAD) * (seconds / elapsed - self.load)
+        self.lag += (1 - KEEP_LAG) * (late - self.lag)
+        self.gateway_lag *= _KEEP_GATEWAY_LAG
+        self.interval = interval_for(self.load, max(self.lag, self.gateway_lag), self._base)

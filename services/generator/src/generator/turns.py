@@ -59,17 +59,17 @@ class Turns:
         async def before_read(stream: Stream) -> None:
             nonlocal before
             brought, before = stream.chars - before, stream.chars
-            if self._interval() > 0 and stream.flowing and brought < most_chars:
+            ticks = round(self._interval() / TICK_SECONDS)
+            if ticks and stream.flowing and brought < most_chars:
                 stream.pause()
-                await self._turn(seat)
+                await self._turn(due(self._tick, seat, ticks))
 
         return before_read
 
-    def _turn(self, seat: int) -> "asyncio.Future[None]":
+    def _turn(self, tick: int) -> "asyncio.Future[None]":
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        ticks = max(round(self._interval() / TICK_SECONDS), 1)
-        self._waiting.setdefault(due(self._tick, seat, ticks), []).append(turn)
+        self._waiting.setdefault(tick, []).append(turn)
         if self._timer is None:
             self._timer = loop.call_later(TICK_SECONDS, self._next)
         return turn

@@ -1,6 +1,7 @@
 """plan-api and the generators as a gateway meets them over HTTP."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -11,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from common.contracts.errors import ErrorCode
 from common.contracts.events import Progress
 from common.contracts.internal import Admitted, CancelRequest, Generation, PlanQuery, PlanQueryResult, PlanView
+from common.contracts.public import Batch, BatchItem, BatchRefusal, BatchRequest
 
 TOKEN = "a-service-token-for-tests"
 
@@ -51,6 +54,8 @@ class Backend:
         self.requests: list[dict[str, Any]] = []  # what plan-api got
         self.queries: list[PlanQuery] = []
         self.cancels: list[CancelRequest] = []
+        self.batches: dict[UUID, Batch] = {}
+        self.refused: set[UUID] = set()  # preferences for which no plan is admitted
         self.refusal: Response | None = None
         self.admitting: asyncio.Event | None = None  # an admission waits for it
         internal = "/internal/plans"
@@ -60,6 +65,8 @@ class Backend:
             Route(f"{internal}/{{plan_id:uuid}}/cancel", self._cancel, methods=["POST"]),
             Route("/internal/generations", self._admit, methods=["POST"]),
             Route("/internal/generations/{plan_id:uuid}", self._generation, methods=["GET"]),
+            Route("/internal/batches", self._admit_batch, methods=["POST"]),
+            Route("/internal/batches/{batch_id:uuid}", self._batch, methods=["GET"]),
             Route("/api/plan/plans/{plan_id:uuid}", self._delete, methods=["DELETE"]),
             Route("/{path:path}", self._echo, methods=["GET", "POST", "DELETE"]),
         ]
@@ -118,6 +125,35 @@ class Backend:
             await self.admitting.wait()
         plan_id = self.accept(UUID(request.headers["x-user-id"]))
         return Response(Admitted(plan_id=plan_id).to_json(), 201, media_type="application/json")
+
+    def batch_of(self, user_id: UUID, plan_ids: Sequence[UUID]) -> Batch:
+        """plan-api knows a batch of these plans."""
+        items = [BatchItem(preference_id=uuid4(), plan_id=plan_id) for plan_id in plan_ids]
+        batch = Batch(batch_id=uuid4(), user_id=user_id, items=items)
+        self.batches[batch.batch_id] = batch
+        return batch
+
+    async def _admit_batch(self, request: Request) -> Response:
+        body = await request.body()
+        self.requests.append({"headers": dict(request.headers), "body": orjson.loads(body)})
+        answer = await self._note(request) or self.refusal
+        if answer is not None:
+            return answer
+        batch = Batch(batch_id=uuid4(), user_id=UUID(request.headers["x-user-id"]), items=[])
+        for preference_id in BatchRequest.model_validate_json(body).preference_ids:
+            if preference_id in self.refused:
+                error = BatchRefusal(code=ErrorCode.NOT_FOUND, detail="There are no such preferences.")
+                batch.items.append(BatchItem(preference_id=preference_id, error=error))
+            else:
+                batch.items.append(BatchItem(preference_id=preference_id, plan_id=self.accept(batch.user_id)))
+        self.batches[batch.batch_id] = batch
+        return Response(batch.to_json(), 202, media_type="application/json")
+
+    async def _batch(self, request: Request) -> Response:
+        if (answer := await self._note(request)) is not None:
+            return answer
+        batch = self.batches.get(request.path_params["batch_id"])
+        return Response(status_code=404) if batch is None else Response(batch.to_json())
 
     async def _generation(self, request: Request) -> Response:
         if (answer := await self._note(request)) is not None:

@@ -31,6 +31,7 @@ class Stream:
     """A viewer: events as they come, folded into what a client would hold."""
 
     response: httpx.Response
+    folding: bool = True  # not of several plans
     events: list[sse.ServerSentEvent] = field(default_factory=list)
     document: Any = None
     closed: bool = False
@@ -74,6 +75,8 @@ class Stream:
 
     def _take(self, event: sse.ServerSentEvent) -> None:
         self.events.append(event)
+        if not self.folding:
+            return
         data = self.data()
         if event.event == "progress":
             self.document = fold.apply(self.document, data["ops"])
@@ -108,11 +111,11 @@ class Gateway:
         self.client = client
 
     @asynccontextmanager
-    async def open(self, method: str, path: str, **options: Any) -> AsyncIterator[Stream]:
+    async def open(self, method: str, path: str, *, folding: bool = True, **options: Any) -> AsyncIterator[Stream]:
         """Open a stream and read it in the background."""
         async with self.client.stream(method, path, **options) as response:
             assert response.status_code == 200, await response.aread()
-            stream = Stream(response)
+            stream = Stream(response, folding)
             reader = asyncio.create_task(stream.read())
             reader.add_done_callback(stream.close)
             try:

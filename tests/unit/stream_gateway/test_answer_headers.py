@@ -1,0 +1,50 @@
+"""What is around the whole application."""
+
+from typing import Any
+
+import httpx
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from common.problems import EXCEPTION_HANDLERS
+from common.server import Draining
+from stream_gateway.answer_headers import AnswerHeaders, request_id
+from stream_gateway.app import create_app
+from stream_gateway.cors import Cors
+from stream_gateway.settings import Settings
+
+APP = "https://app.test"
+
+
+async def test_a_crash_is_answered_with_all_headers_and_logged_with_the_id() -> None:
+    """A page can read what went wrong, which says nothing of the inside; every line that is logged has the id."""
+    bound: list[dict[str, Any]] = []
+
+    async def crash(_: Request) -> Response:
+        bound.append(structlog.contextvars.get_contextvars())
+        raise RuntimeError("a detail of ours")
+
+    app = AnswerHeaders(Starlette(routes=[Route("/", crash)], exception_handlers=EXCEPTION_HANDLERS), Cors([APP]))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+        answer = await client.get("/", headers={"Origin": APP, "X-Request-Id": "look-for-me"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert answer.headers["x-request-id"] == bound[0]["request_id"] == "look-for-me"
+    assert "detail of ours" not in answer.text
+    assert "request_id" not in structlog.contextvars.get_contextvars()
+
+
+def test_the_gateway_puts_it_outside_of_everything() -> None:
+    """Also of what Starlette answers to a crash."""
+    values: dict[str, Any] = {"database_url": "postgresql://x", "service_token": "x" * 16, "host": "127.0.0.1"}
+    assert isinstance(create_app(Settings(auth_mode="dev", **values), Draining()), AnswerHeaders)
+
+
+def test_every_request_without_a_good_id_gets_its_own() -> None:
+    """Never the same one twice."""
+    made = {request_id([]) for _ in range(100)} | {request_id([b"no good"])}
+    assert len(made) == 101
