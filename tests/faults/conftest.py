@@ -13,24 +13,26 @@ import pytest
 
 from local_stack import running_stack
 from testkit.evidence import record_versions
-from testkit.load import Scale
+from testkit.fault_table import Row, table, write_docs, write_json
 from testkit.proxy import open_switchboard
 from testkit.recovery import healthy
-from testkit.trial import Arena, Row, table, write_json
+from testkit.scale import Pace, Scale
+from testkit.trial import Arena
 
 SERVICES = ("plan-api", "generator-1", "generator-2", "gateway-1", "gateway-2")
 GRACE_SECONDS = 3.0
-# Twenty events a second, and a plan takes about ten seconds.
 _SETTINGS = {
     "EMULATOR_TTFT_SECONDS": "0.2",
-    "EMULATOR_TOKENS_PER_SECOND": "20",
-    "EMULATOR_CHARS_PER_TOKEN": "24",
     "DISCONNECT_GRACE_SECONDS": str(GRACE_SECONDS),
     # One test is many users here, and a storm comes from few.
     "MAX_STREAMS_PER_USER": "0",
     "REQUESTS_PER_MINUTE_PER_USER": "0",
 }
-QUICK = Scale(plans=8, viewers=16, spread=0.5, cancels=1, abandons=1)
+# A plan takes about ten seconds; in the quick run seven, or three where nothing has to happen in its middle.
+PACE = Pace(tokens_per_second=20, chars_per_token=24)
+QUICK = Scale(plans=8, viewers=16, calls=2, spread=0.5, cancels=1, abandons=1, breaks=1, fails=1, patience=2)
+QUICK_PACE = Pace(tokens_per_second=30, chars_per_token=24)
+BRISK_PACE = Pace(tokens_per_second=60, chars_per_token=24)
 _PROPERTY = "fault"
 
 
@@ -40,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, help="repeat a run; the seed is printed with the table")
     group.addoption("--load", choices=["quick", "full"], help="full: 30 plans and 60 viewers")
     group.addoption("--table", type=Path, help="where to write the table as JSON")
+    group.addoption("--write-docs", action="store_true", help="put the table into docs/faults.md")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -52,11 +55,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"faults (seed {seeds})")
         terminalreporter.write_line(table(rows))
         write_json(rows, config.getoption("--table", None) or config.rootpath / ".run" / "faults.json")
+        if config.getoption("--write-docs", default=False):
+            write_docs(rows, config.rootpath / "docs" / "faults.md")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What breaks a stack runs in `make faults` alone: its deadlines want the machine for themselves."""
-    if "arena" in getattr(item, "fixturenames", ()):
+    """Most faults run in `make faults` alone: they take long, or their deadlines want the machine for themselves."""
+    if "arena" in getattr(item, "fixturenames", ()) and item.path.stem != "test_essentials":
         item.add_marker("faults")
 
 
@@ -72,8 +77,10 @@ async def arena(shared_arena: Arena, request: pytest.FixtureRequest) -> AsyncIte
     """The stack for one fault; whatever the test has left, it is whole again afterwards."""
     shared_arena.rows.clear()
     yield shared_arena
-    # By way of the report, which reaches the summary also from another process.
-    request.node.user_properties += [(_PROPERTY, asdict(row)) for row in shared_arena.rows]
+    for row in shared_arena.rows:
+        row.test = request.node.name
+        # By way of the report, which reaches the summary also from another process.
+        request.node.user_properties.append((_PROPERTY, asdict(row)))
     await restore(shared_arena)
 
 
@@ -99,7 +106,8 @@ async def shared_arena(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Arena]:
     """Two generators and two gateways behind proxies. A test leaves them running, all of them."""
-    scale = Scale() if pytestconfig.getoption("--load", None) == "full" else QUICK
+    full = pytestconfig.getoption("--load", None) == "full"
+    load = (Scale(), PACE, PACE) if full else (QUICK, QUICK_PACE, BRISK_PACE)
     directory = server_folder("faults")
     async with open_switchboard(SERVICES) as switchboard:
         try:
@@ -107,6 +115,6 @@ async def shared_arena(
                 directory, _SETTINGS, generators=2, gateways=2, rewire=switchboard.rewire
             ) as stack:
                 await record_versions(stack)
-                yield Arena(stack, switchboard, scale, seed, GRACE_SECONDS, [])
+                yield Arena(stack, switchboard, *load, seed, GRACE_SECONDS, [])
         finally:
             shutil.copytree(directory / "logs", tmp_path_factory.mktemp("fault-logs"), dirs_exist_ok=True)

@@ -11,7 +11,8 @@ import pytest
 
 from testkit.history import (
     Account,
-    CallRow,
+    Answer,
+    CallLog,
     Connection,
     Event,
     Findings,
@@ -23,12 +24,14 @@ from testkit.history import (
     PlanRow,
     RowVersion,
     Upstream,
+    UpstreamRow,
     ViewerLog,
 )
 from testkit.invariants import check
 
 PLAN, USER, FIRST, SECOND = (UUID(int=number) for number in range(1, 5))
 DOCUMENT = {"monthly_summary": "Row"}
+TOLD = Answer(8.2, 200, PLAN, DOCUMENT, None)
 Doctor = Callable[[History], History]
 
 
@@ -64,7 +67,7 @@ def viewer() -> ViewerLog:
 
 
 def right() -> History:
-    """A plan whose first owner died, and that was written to its end by the second."""
+    """A plan whose first owner died, and that was written to its end by the second; a call waits for it, too."""
     return History(
         plans=[PlanLog(PLAN, USER, 1.0)],
         viewers=[viewer()],
@@ -79,8 +82,9 @@ def right() -> History:
         ledger=[LedgerRow(PLAN, USER, "reserved", 0, 1), LedgerRow(PLAN, USER, "used", 1, -1)],
         accounts={USER: Account(1, 0)},
         upstream=[Upstream("g1", PLAN, 1.0, 3.0), Upstream("g2", PLAN, 5.1, 7.9)],
-        calls=[CallRow(PLAN, "g2")],
+        booked=[UpstreamRow(PLAN, "g2")],
         grace_seconds=3.0,
+        calls=[CallLog(USER, [TOLD, TOLD])],
     )
 
 
@@ -109,6 +113,11 @@ def ledger(*entries: LedgerRow) -> Doctor:
 def upstream(*answers: Upstream) -> Doctor:
     """Other answers of the emulator."""
     return lambda history: replace(history, upstream=answers)
+
+
+def told(*answers: Answer) -> Doctor:
+    """Other answers to the synchronous call."""
+    return lambda history: replace(history, calls=[CallLog(USER, list(answers))])
 
 
 def cancelled_at(moment: float) -> Doctor:
@@ -188,7 +197,7 @@ WRONG: dict[str, tuple[Invariant, Doctor]] = {
     ),
     "the account is not the ledger's sum": ("I3", lambda history: replace(history, accounts={USER: Account(1, 1)})),
     "a unit too much": ("I3", lambda history: replace(history, accounts={USER: Account(2, 0)})),
-    "a call booked twice": ("I3", lambda history: replace(history, calls=[CallRow(PLAN, "g2")] * 2)),
+    "a call booked twice": ("I3", lambda history: replace(history, booked=[UpstreamRow(PLAN, "g2")] * 2)),
     "an older attempt writes": ("I4", versions(RowVersion(PLAN, 8.5, "generating", 1, 5, FIRST))),
     "an older state is written": ("I4", versions(RowVersion(PLAN, 8.5, "completed", 2, 1, SECOND))),
     "two owners of an attempt": ("I4", versions(RowVersion(PLAN, 8.5, "completed", 2, 2, FIRST))),
@@ -205,6 +214,17 @@ WRONG: dict[str, tuple[Invariant, Doctor]] = {
         lambda history: replace(history, plans=[PlanLog(PLAN, USER, 1.0, abandoned_at=2.0)], versions=[]),
     ),
     "a viewer that never ends": ("I6", drop(1, 3)),
+    "a caller is told before it was stored": ("I1", told(replace(TOLD, at=7.9))),
+    "a caller is told of a failure": ("I1", told(TOLD, Answer(8.2, 502, None, None, "upstream_error"))),
+    "a caller is told of another plan": ("I1", told(replace(TOLD, plan_id=SECOND))),
+    "a caller is given another document": ("I2", told(replace(TOLD, document={}))),
+    "a key makes two plans": (
+        "I3",
+        lambda history: replace(
+            history, generations=[*history.generations, GenerationRow(FIRST, USER, "failed", "released")]
+        ),
+    ),
+    "a caller is never answered": ("I6", told()),
     "a viewer that is turned away": ("I6", finish(Connection("a", "2.1", 9.0, 404))),
 }
 

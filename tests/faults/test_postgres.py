@@ -22,7 +22,6 @@ async def test_postgres_restarted(arena: Arena) -> None:
         under_way.witness(failed, f"{failed} saves failed")
 
 
-@pytest.mark.full
 @pytest.mark.timeout(180)
 async def test_postgres_refuses(arena: Arena) -> None:
     """Postgres takes no connection for 20 seconds, longer than leases live: nobody steals and nothing is lost."""

@@ -13,7 +13,6 @@ from testkit.trial import Arena, trial
 from testkit.user import User
 
 CLOCK_OFF_SECONDS = 300.0
-TWINS = 20
 # plan-api's connections, and twice as many starts at each gateway.
 POOL = 10
 IMPATIENT = 20
@@ -21,21 +20,6 @@ IMPATIENT = 20
 REFUSED_SECONDS = 12.0
 
 
-@pytest.mark.timeout(120)
-async def test_keyed_starts(arena: Arena) -> None:
-    """Complaint 7: 20 identical keyed POSTs at once, at both gateways: one plan, one upstream call, one unit."""
-    scale = replace(arena.scale, twins=TWINS, cancels=0, abandons=0)
-    async with trial(arena, "20 identical keyed POSTs at once", scale=scale) as under_way:
-        history = await under_way.end()
-        answers = under_way.load.admitted
-        assert not under_way.load.problems, under_way.load.problems[:5]
-        assert len(history.generations) == scale.plans, f"{len(history.generations)} plans for {scale.plans} keys"
-        calls = Counter(answer.plan_id for answer in history.upstream)
-        assert set(calls.values()) == {1}, f"upstream calls by plan: {calls}"
-        under_way.witness(answers >= len(history.plans) * TWINS / 2, f"{answers} POSTs accepted")
-
-
-@pytest.mark.full
 @pytest.mark.timeout(180)
 async def test_pool_exhausted(arena: Arena) -> None:
     """Every connection of plan-api waits for a lock: starts are refused in time, running plans do not notice."""
@@ -85,7 +69,6 @@ async def _start(gateway: str, user_id: UUID, preference_id: str) -> int:
         return answer.status_code
 
 
-@pytest.mark.full
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("offset", [CLOCK_OFF_SECONDS, -CLOCK_OFF_SECONDS], ids=["ahead", "behind"])
 async def test_client_clock(arena: Arena, offset: float) -> None:

@@ -1,5 +1,6 @@
 """Whose a plan is, and for how long memory is believed."""
 
+import asyncio
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -118,3 +119,24 @@ async def test_an_unknown_plan_erases_nothing(world: World) -> None:
         await ownership.require(str(PLAN), USER)
     assert silent.value.code is ErrorCode.UNAVAILABLE
     assert world.records == []
+
+
+async def test_a_thousand_who_come_at_once_are_one_question(world: World) -> None:
+    """And each hears its own answer: the owner is let in, also when a stranger asked first."""
+    ownership = world.ownership()
+    world.table = USER
+    askers = [STRANGER, *[USER] * 999]
+    answers = await asyncio.gather(*(ownership.require(str(PLAN), who) for who in askers), return_exceptions=True)
+    assert world.asked == 1
+    assert isinstance(answers[0], ApiError)
+    assert answers[1:] == [PLAN] * 999
+
+
+async def test_an_asker_who_leaves_takes_nobody_along(world: World) -> None:
+    """The question goes on for the others."""
+    ownership = world.ownership()
+    world.table = USER
+    first, second = (asyncio.create_task(ownership.require(str(PLAN), USER)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == PLAN

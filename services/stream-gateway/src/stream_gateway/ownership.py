@@ -1,7 +1,7 @@
 """Whose a plan is: from memory, else from our table, else from plan-api, which knows."""
 
 import time
-from asyncio import timeout
+from asyncio import Task, create_task, shield, timeout
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from common.contracts.errors import ErrorCode
+from common.contracts.internal import Generation
 from common.ids import parse_uuid
 from common.postgres import DatabaseUnavailableError
 from common.problems import ApiError
@@ -55,6 +56,7 @@ class Ownership:
         self._journal = journal
         self._clock = clock
         self._owners: OrderedDict[UUID, _Owner] = OrderedDict()
+        self._asking: dict[UUID, Task[UUID]] = {}
         self._table_rests_until = 0.0
 
     def learn(self, plan_id: UUID, user_id: UUID) -> None:
@@ -80,20 +82,39 @@ class Ownership:
         known = self._owners.get(plan_id)
         if known is not None and self._clock() - known.since < FRESH_SECONDS:
             return known.user_id
+        asking = self._asking.get(plan_id)
+        if asking is None:
+            # One question, however many viewers of the plan come back in the same moment.
+            asking = self._asking[plan_id] = create_task(self._ask(plan_id, asker, known), name=f"owner of {plan_id}")
+            asking.add_done_callback(lambda task: self._asked(plan_id, task))
+        return await shield(asking)
+
+    def _asked(self, plan_id: UUID, task: "Task[UUID]") -> None:
+        del self._asking[plan_id]
+        if not task.cancelled():
+            task.exception()  # whoever has asked may have gone
+
+    async def _ask(self, plan_id: UUID, asker: UUID, known: _Owner | None) -> UUID:
+        """The owner, whoever asks.
+
+        Raises:
+            ApiError: not_found; or unavailable, when nobody can say.
+        """
         user_id = await self._owner_in_table(plan_id)
         _log.debug("owner.asked", plan_id=str(plan_id), remembered=known is not None, in_table=user_id is not None)
-        if user_id is not None:
-            self._remember(plan_id, user_id)
-            return user_id
+        if user_id is None:
+            user_id = await self._owner_at_plan_api(plan_id, asker, known)
+        self._remember(plan_id, user_id)
+        return user_id
+
+    async def _owner_at_plan_api(self, plan_id: UUID, asker: UUID, known: _Owner | None) -> UUID:
         try:
             async with timeout(None if known is None else CONFIRM_SECONDS):
-                await self.confirm(plan_id, asker)
+                return (await self._generation(plan_id, asker)).user_id
         except (ApiError, TimeoutError) as error:
             if known is None or (isinstance(error, ApiError) and error.code is not ErrorCode.UNAVAILABLE):
                 raise
-            self._remember(plan_id, known.user_id)
             return known.user_id
-        return asker
 
     async def confirm(self, plan_id: UUID, user_id: UUID) -> int:
         """Ask plan-api itself, also about what we remember: the plan may be deleted. Answers with its weeks.
@@ -101,14 +122,21 @@ class Ownership:
         Raises:
             ApiError: not_found; or unavailable.
         """
-        generation = await self._plan_api.generation(plan_id, user_id)
-        if generation is None and self._owners.pop(plan_id, None) is not None:
-            # Deleted through another gateway, perhaps before our own row of it was written.
-            self._journal.put(PlanErased(plan_id))
-        if generation is None or generation.user_id != user_id:
+        generation = await self._generation(plan_id, user_id)
+        if generation.user_id != user_id:
             raise not_found()
-        self.learn(plan_id, user_id)
         return generation.weeks
+
+    async def _generation(self, plan_id: UUID, asker: UUID) -> Generation:
+        """Raises ApiError: not_found; or unavailable."""
+        generation = await self._plan_api.generation(plan_id, asker)
+        if generation is None:
+            if self._owners.pop(plan_id, None) is not None:
+                # Deleted through another gateway, perhaps before our own row of it was written.
+                self._journal.put(PlanErased(plan_id))
+            raise not_found()
+        self.learn(plan_id, generation.user_id)
+        return generation
 
     def forget(self, plan_id: UUID) -> None:
         """The plan was deleted: nothing of it stays here, and until the table knows it nobody owns it."""
