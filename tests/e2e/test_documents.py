@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 import generator.settings
 import plan_api.settings
@@ -14,9 +15,12 @@ import stream_gateway.settings
 from common.contracts.errors import ErrorCode, http_status
 from common.contracts.inputs import PlanInputs
 from common.contracts.plan import PlanDocument
+from common.contracts.public import BatchStarted
 from common.settings import ServiceSettings
 from local_stack import Stack
 from testkit import User
+from testkit.upstream import Upstream
+from testkit.upstream_cases import once, short_plan, text_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -92,11 +96,60 @@ def test_protocol_names_every_error_code(code: ErrorCode) -> None:
 
 async def test_protocol_inputs_are_accepted_as_they_stand(stack: Stack) -> None:
     """The example of the inputs is valid, and the example of the document is a document."""
-    example, document, _ = blocks(PROTOCOL, "json")
+    example, document, batch, _ = blocks(PROTOCOL, "json")
     inputs = PlanInputs.model_validate_json(example)
     PlanDocument.model_validate_json(document)
+    started = BatchStarted.model_validate_json(batch)
+    assert started.model_dump(mode="json", by_alias=True, exclude_none=True) == json.loads(batch)
     async with User.at(stack.gateway, inputs.user_id) as user:
         answer = await user.http.post("/api/plan/inputs", content=example, headers={"Content-Type": "application/json"})
         assert answer.status_code == 201
         stored = await user.get(f"/api/plan/inputs/{answer.json()['preferenceId']}")
     assert {key: stored[key] for key in json.loads(example)} == json.loads(example)
+
+
+async def test_protocol_batch_runs_as_pasted(stack: Stack, tmp_path: Path) -> None:
+    """Two plans over one stream to batch_complete; and then there is nothing left to cancel."""
+    async with User.at(stack.gateway) as user:
+        given = {"USER_ID": str(user.id), "FIRST": await user.inputs(), "SECOND": await user.inputs()}
+        shell = await asyncio.create_subprocess_exec(
+            *("bash", "-euo", "pipefail", "-c", *blocks(PROTOCOL, "bash")),
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "GATEWAY": stack.gateway, **given},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await asyncio.wait_for(shell.communicate(), 50)
+    assert shell.returncode == 0, errors.decode()
+    names = re.findall(r"^event: (.*)$", output.decode(), re.MULTILINE)
+    assert (names.count("connected"), names.count("complete"), names[-1]) == (2, 2, "batch_complete")
+    cancelled = json.loads(output.decode().splitlines()[-1])
+    assert [plan["status"] for plan in cancelled["plans"]] == ["completed"] * 2
+
+
+async def test_protocol_conversation_is_answered_as_it_says(stack: Stack) -> None:
+    """Every message as pasted, with the id of a plan that exists: answers come in that order, with those members."""
+    [conversation] = [block for block in blocks(PROTOCOL, "text") if "→" in block]
+    slow = once(content=text_of(short_plan()), chars_per_token=4, tokens_per_second=20)
+    async with Upstream.of(stack) as upstream, User.at(stack.gateway) as user:
+        body = await upstream.scripted(user, (slow,))
+        accepted = {"Accept": "application/json"}
+        started = await user.http.post("/api/streaming/generate-plan", json=body, headers=accepted)
+        spoken = conversation.replace("6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac", started.json()["planId"])
+        address = f"ws{stack.gateway.removeprefix('http')}/api/streaming/ws"
+        async with (
+            asyncio.timeout(30),
+            connect(address, additional_headers={"X-User-Id": str(user.id)}, proxy=None) as socket,
+        ):
+            for line in spoken.splitlines():
+                way, text = line.split(" ", 1)
+                if way == "→":
+                    await socket.send(text)
+                    continue
+                answer = json.loads(await socket.recv())
+                while answer["event"] == "progress":
+                    answer = json.loads(await socket.recv())
+                expected = json.loads(text)
+                assert answer["event"] == expected["event"], answer
+                assert answer.keys() == expected.keys()
+                assert answer.get("planId") == expected.get("planId")

@@ -12,19 +12,31 @@ import stream_gateway.settings
 from common.bodies import BODY_SECONDS, MAX_BODY_BYTES, parse_model
 from common.contracts.errors import ErrorCode, http_status
 from common.contracts.inputs import PlanInputs
+from common.contracts.public import MAX_BATCH
+from common.http_requests import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REST_BYTES
 from common.problems import ApiError
 from plan_api.endpoints.guard import _LONGEST_KEY
 from plan_api.endpoints.plans import LONGEST_PAGE
 from stream_gateway.auth.session_cookie import MAX_CHARS
 from stream_gateway.auth.tokens import MAX_TOKEN_CHARS
+from stream_gateway.socket import MAX_PLANS, MAX_REFUSED
+from stream_gateway.socket_protocol import MAX_MESSAGE_BYTES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 USER = "7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a01"
 CONSTANTS = {
+    "bytes of a request's line and headers": MAX_HEAD_BYTES,
+    "headers of a request": MAX_HEADERS,
+    "seconds for a request's headers to arrive": HEAD_SECONDS,
+    "bytes after a request's headers, framing included, read or not": MAX_REST_BYTES,
     "bytes of a request body": MAX_BODY_BYTES,
     "seconds for a request body to arrive": BODY_SECONDS,
     "characters of an `Idempotency-Key`": _LONGEST_KEY,
     "plans in a page (`limit`)": LONGEST_PAGE,
+    "plans in a batch": MAX_BATCH,
+    "bytes of a WebSocket message": MAX_MESSAGE_BYTES,
+    "plans watched over a WebSocket": MAX_PLANS,
+    "WebSocket messages that are malformed or too many": MAX_REFUSED,
     "characters of a bearer token": MAX_TOKEN_CHARS,
     "characters of a session cookie, name and token": MAX_CHARS,
 }
@@ -76,7 +88,7 @@ def test_the_codes_have_their_status() -> None:
     """As everywhere."""
     named = [re.fullmatch(r"(\d+) `(\w+)`", cells[2]) for cells in rows().values()]
     found = [(int(match[1]), match[2]) for match in named if match]
-    assert len(found) == len(rows()) - 1
+    assert len(found) == len(rows()) - 8
     for status, code in found:
         assert http_status(ErrorCode(code)) == status
 

@@ -6,14 +6,21 @@ import signal
 import sys
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
+
+from testkit.gateway.socket import socket
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Gateway, GatewayFactory, Owner
 
 TOKEN = "a-service-token-for-tests"
+MUTE_HANDSHAKE = (
+    b"GET /api/streaming/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"X-User-Id: %b\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 async def test_sigterm_closes_streams_without_an_end(
@@ -30,6 +37,24 @@ async def test_sigterm_closes_streams_without_an_end(
         assert (first.retries, second.retries) == (2, 2)
     assert await asyncio.wait_for(process.wait(), 5) == 0
     assert time.monotonic() - started < 5
+    assert owner.commands == []
+
+
+async def test_sigterm_closes_sockets(
+    spawned: "tuple[Gateway, asyncio.subprocess.Process]", owner: "Owner", user: UUID
+) -> None:
+    """Each with the code that sends it elsewhere; one whose client does not say goodbye holds nothing up."""
+    gateway, process = spawned
+    reader, writer = await asyncio.open_connection(*urlsplit(gateway.url).netloc.split(":"))
+    writer.write(MUTE_HANDSHAKE % str(user).encode())
+    assert b" 101 " in await reader.readline()
+    async with socket(gateway.url, user) as client:
+        await client.say("watch", owner.plan_id)
+        await client.event("snapshot")
+        process.send_signal(signal.SIGTERM)
+        assert await client.closed() == 1012
+    assert await asyncio.wait_for(process.wait(), 8) == 0
+    writer.close()
     assert owner.commands == []
 
 

@@ -256,7 +256,11 @@ async def test_who_may_open_a_socket(make_gateway: "GatewayFactory", owner: "Own
             async with socket(gateway.url, None, **headers):
                 pass
         assert refused.value.response.status_code == status
-        assert refused.value.response.headers["content-type"] == "application/problem+json"
+        answer = refused.value.response.headers
+        assert answer["content-type"] == "application/problem+json"
+        assert answer["x-content-type-options"] == "nosniff"
+        assert ("www-authenticate" in answer) == (status == 401)
+        assert answer["x-request-id"]
 
 
 async def test_a_socket_ends_with_its_token(make_gateway: "GatewayFactory", owner: "Owner", user: UUID) -> None:

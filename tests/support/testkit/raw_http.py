@@ -31,18 +31,24 @@ async def ask(url: str, request: bytes, *, seconds: float = DEADLINE_SECONDS) ->
     """Send these bytes, and read until the server closes; the request should ask for that."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    received = b""
     try:
-        # A server that refuses early may reset the connection while this is still being sent.
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds):
+            # A server that refuses early may reset the connection while this is still being sent.
+            with contextlib.suppress(ConnectionError):
                 writer.write(request)
                 await writer.drain()
-                while piece := await reader.read(65_536):
-                    received += piece
+            return parse(await everything(reader))
     finally:
         writer.close()
-    return parse(received)
+
+
+async def everything(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the server closes; a reset, for what it had not read, takes nothing back."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65_536):
+            received += piece
+    return received
 
 
 def parse(received: bytes) -> RawAnswer:

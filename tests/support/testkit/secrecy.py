@@ -58,7 +58,9 @@ def require_silence(logs: Path, secrets: Iterable[str]) -> None:
         AssertionError: one does, and what it says.
     """
     secrets = tuple(secrets)
-    found = {log.name: lines for log in logs.glob("*.log") if (lines := told(log.read_text("utf-8", "replace"), secrets))}
+    found = {
+        log.name: lines for log in logs.glob("*.log") if (lines := told(log.read_text("utf-8", "replace"), secrets))
+    }
     assert not found, f"a secret or a stack trace in the logs: {found}"
 
 
@@ -69,7 +71,9 @@ async def require_plain_answer(answer: httpx.Response) -> None:
         AssertionError: it does.
     """
     said = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-    if answer.headers.get("content-type", "").startswith(("application/json", "application/problem+json", "text/plain")):
+    if answer.headers.get("content-type", "").startswith(
+        ("application/json", "application/problem+json", "text/plain")
+    ):
         said += (await answer.aread()).decode("utf-8", "replace")
     assert answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR, said
     assert not told(said, ()), said

@@ -16,9 +16,7 @@ def _load(nats_url: str) -> ServiceSettings:
     )
 
 
-@pytest.mark.parametrize(
-    "url", ["nats://a:4222", "nats://user:pass@a:4222,tls://[::1]:4223", "wss://a:443", "nats://a"]
-)
+@pytest.mark.parametrize("url", ["nats://a:4222", "tls://user:pass@a:4222,tls://[::1]:4223", "wss://a:443", "nats://a"])
 def test_good_addresses_stay_as_they_are(url: str) -> None:
     """One or several; nats-py knows the port when none is given."""
     assert _load(url).nats_url.get_secret_value() == url

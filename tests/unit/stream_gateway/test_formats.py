@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import fold, sse
@@ -193,6 +193,7 @@ def _standard(document: Any, ops: list[dict[str, Any]]) -> Any:
 
 
 @given(_plan())
+@settings(max_examples=40)
 def test_ag_ui_patches_make_the_document_of_our_fold(events: list[list[Op]]) -> None:
     """Taken at once or late: a frame says what was so when its event came, whatever has come since."""
     channel = _channel()

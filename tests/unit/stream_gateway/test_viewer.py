@@ -276,7 +276,7 @@ def test_a_viewer_ahead_is_caught_up_with_by_a_snapshot(asked: Asked) -> None:
 
 
 def test_a_cursor_from_nowhere_gets_the_state(asked: Asked) -> None:
-    """The owner is sure of its own attempt at once; a row, or an owner of another attempt, only after the save's age."""
+    """The owner is sure of its own attempt at once; a row, or another attempt's owner, only after the save's age."""
     channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
     channel.be_sure(of_owner=True)
     assert _names(viewer.take()) == ["snapshot 1.61"]

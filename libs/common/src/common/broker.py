@@ -1,8 +1,10 @@
 """The connection to NATS: opened in the background, kept for ever, and honest about whether it is there."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
 
 import nats
 import nats.errors
@@ -15,6 +17,7 @@ from nats.js.errors import Error as JetStreamError
 from pydantic import SecretStr
 
 from common.contracts import subjects
+from common.settings import NatsOptions
 from common.tasks import end
 
 _log = structlog.get_logger(__name__)
@@ -57,10 +60,11 @@ OnConnect = Callable[[], None]
 class Broker:
     """NATS as the services use it. Open with `open_broker`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, replicas: int = 1) -> None:
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_SECONDS)
         self.reconnects = 0
+        self._replicas = replicas
         self._ready = asyncio.Event()
         self._on_connect: list[OnConnect] = []
 
@@ -83,10 +87,11 @@ class Broker:
         Raises:
             nats.errors.Error: JetStream does not answer or refuses.
         """
+        wanted = config.evolve(num_replicas=self._replicas)
         try:
-            await self.jetstream.add_stream(config)
+            await self.jetstream.add_stream(wanted)
         except BadRequestError:
-            await self.jetstream.update_stream(config)
+            await self.jetstream.update_stream(wanted)
 
     def connection_stands(self) -> None:
         """Said by the connection itself: tell everybody who waits for it."""
@@ -99,16 +104,51 @@ async def _on_error(error: Exception) -> None:
     _log.warning("nats.error", error=repr(error))
 
 
+def inbox_prefix(name: str) -> str:
+    """Where the answers to a service's requests go. Its NATS user may read there, and no other service's."""
+    return f"_INBOX.{name}"
+
+
+def _credentials(url: SecretStr) -> tuple[str, str] | tuple[None, None]:
+    """User and password of the first address, for all; a user alone is a token, which nats-py finds itself."""
+    first = urlsplit(url.get_secret_value().split(",")[0])
+    if not first.username or not first.password:
+        return None, None
+    return unquote(first.username), unquote(first.password)
+
+
+def _tls(url: SecretStr, options: NatsOptions) -> ssl.SSLContext | None:
+    if not url.get_secret_value().startswith(("tls://", "wss://")):
+        return None
+    context = ssl.create_default_context(cafile=options.ca)
+    if options.certificate is not None:
+        context.load_cert_chain(options.certificate, options.key)
+    return context
+
+
 @asynccontextmanager
-async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
-    """Connect in the background, so that a service starts, and serves what it can, while NATS is away."""
+async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOptions()) -> AsyncIterator[Broker]:  # noqa: B008 - frozen
+    """Connect in the background, so that a service starts, and serves what it can, while NATS is away.
+
+    Args:
+        url: one server or several.
+        name: the service, as in its NATS user's permissions.
+        options: of the connection and the streams.
+
+    Raises:
+        OSError: a file of the options cannot be read, or is no certificate or key (ssl.SSLError).
+    """
+    context = _tls(url, options)
+    user, password = _credentials(url)
     client = Client()
-    broker = Broker(client)
+    broker = Broker(client, options.replicas)
 
     async def connected_again() -> None:
         broker.reconnects += 1
         broker.connection_stands()
-        _log.info("nats.reconnected", server=client.connected_url.netloc if client.connected_url else None)
+        # Without what stands before the `@`: user and password.
+        there = client.connected_url
+        _log.info("nats.reconnected", server=there.netloc.rpartition("@")[2] if there else None)
 
     async def disconnected() -> None:
         _log.warning("nats.disconnected")
@@ -117,6 +157,14 @@ async def open_broker(url: SecretStr, name: str) -> AsyncIterator[Broker]:
         await client.connect(
             url.get_secret_value().split(","),
             name=name,
+            # Servers of a cluster tell of each other, without a word about who we are.
+            user=user,
+            password=password,
+            inbox_prefix=inbox_prefix(name),
+            tls=context,
+            # Otherwise the server says in plain text whether there is TLS, and whoever is in between may say that there
+            # is none, and is told the password.
+            tls_handshake_first=context is not None and url.get_secret_value().startswith("tls://"),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,  # type: ignore[arg-type]  # annotated int, used with asyncio.sleep
             connect_timeout=2,

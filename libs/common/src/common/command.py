@@ -7,20 +7,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
-import asyncpg
 import uvloop
 from pydantic import ValidationError
 
 from common import logs
-from common.migrations import MigrationError, migrate
+from common.migrations import FAILURES, migrate
 from common.settings import ServiceSettings, faults_of
-
-_MIGRATION_FAILURES: tuple[type[Exception], ...] = (
-    MigrationError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-)
 
 
 def run(
@@ -58,7 +50,7 @@ def _migrate(package: str) -> int:
         return 2
     try:
         asyncio.run(migrate(admin_url, service_url, package, files(package) / "migrations"))
-    except _MIGRATION_FAILURES as error:
+    except FAILURES as error:
         # An OSError may be without words; its name is better than nothing.
         print(f"{package}: migrate: {error or repr(error)}", file=sys.stderr)  # noqa: T201
         return 1

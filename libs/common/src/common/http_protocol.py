@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import structlog
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from common.http_requests import BoundedRequests
 
 _log = structlog.get_logger(__name__)
 
@@ -26,16 +27,53 @@ LEAST_TAKEN: Final = 32 * 1024  # bytes
 EXTENSION: Final = "planstream.connection"
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class Patience:
+    """How long a connection's client is waited for; `state` is what its applications may ask about."""
+
+    def __init__(self, protocol: asyncio.Protocol, seconds: float) -> None:
+        self.state: dict[object, object] = {"stalled": False}
+        self._protocol = protocol
+        self._seconds = seconds
+        self._left = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The client takes less than it is sent."""
+        self._left = transport.get_write_buffer_size()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look, transport)
+
+    def end(self) -> None:
+        """It has taken everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection is gone. A kernel that has given up says so with ETIMEDOUT."""
+        self.end()
+        if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+            self.state["stalled"] = True
+
+    def _look(self, transport: asyncio.Transport) -> None:
+        if transport.get_protocol() is not self._protocol:
+            return  # it has become a WebSocket, whose protocol hears of the buffer now
+        left = transport.get_write_buffer_size()
+        if self._left - left >= LEAST_TAKEN:
+            self.begin(transport)
+            return
+        _log.info("client.stalled", seconds=self._seconds, left=left)
+        self.state["stalled"] = True
+        transport.abort()
+
+
+class BoundedHttpProtocol(BoundedRequests):
     """One connection. What a request's application may ask about it is in its scope: see `has_stalled`."""
 
     stall_seconds = STALL_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._state: dict[object, object] = {"stalled": False}
-        self._left = 0
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience = Patience(self, self.stall_seconds)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin."""
@@ -45,44 +83,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self._state}
+        self.scope["extensions"] = {EXTENSION: self._patience.state}
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
         super().pause_writing()
-        self._wait()
+        self._patience.begin(self.transport)
 
     def resume_writing(self) -> None:
         """It has taken everything."""
-        self._stop_waiting()
+        self._patience.end()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end. A kernel that has given up says so with ETIMEDOUT."""
-        self._stop_waiting()
-        if isinstance(exc, OSError) and exc.errno == errno.ETIMEDOUT:
-            self._state["stalled"] = True
+        """The end."""
+        self._patience.lost(exc)
         super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        self._left = self.transport.get_write_buffer_size()
-        self._patience = self.loop.call_later(self.stall_seconds, self._look)
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _look(self) -> None:
-        if self.transport.get_protocol() is not self:
-            return  # it has become a WebSocket, whose protocol hears of the buffer now
-        left = self.transport.get_write_buffer_size()
-        if self._left - left >= LEAST_TAKEN:
-            self._wait()
-            return
-        _log.info("client.stalled", seconds=self.stall_seconds, left=left)
-        self._state["stalled"] = True
-        self.transport.abort()
 
 
 def has_stalled(scope: Scope) -> bool:

@@ -2,15 +2,25 @@
 
 A service's SQL files are `<package>/migrations/NNNN_name.sql`. They run as the administrator, who owns the tables;
 the service's role may read and write rows, and nothing else.
+
+`python -m common.migrations plan_api generator stream_gateway` does it for several services, one after the other: with
+ADMIN_DATABASE_URL, and PLAN_API_DATABASE_URL and so on for the roles.
 """
 
+import asyncio
 import hashlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import structlog
+
+from common import logs
 
 _log = structlog.get_logger(__name__)
 
@@ -20,6 +30,10 @@ _LOCK = 0x706C616E
 
 class MigrationError(RuntimeError):
     """The history of a schema does not match the files: one that has been applied was changed or is gone."""
+
+
+# What `migrate` may fail with, beside mistakes of ours.
+FAILURES: tuple[type[Exception], ...] = (MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +134,9 @@ async def _create_role(connection: "asyncpg.Connection[asyncpg.Record]", service
         return role
     exists = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
     verb = "ALTER" if exists else "CREATE"
+    # It may do nothing else by default. To say so would take an administrator who may make databases as well.
     statement = await connection.fetchval(
-        "SELECT format($1, $2::text, $3::text)",
-        f"{verb} ROLE %I LOGIN NOCREATEDB NOCREATEROLE PASSWORD %L",
-        role,
-        password,
+        "SELECT format($1, $2::text, $3::text)", f"{verb} ROLE %I LOGIN PASSWORD %L", role, password
     )
     await connection.execute(statement)
     return role
@@ -142,3 +154,25 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", schema: str, 
     for template in statements:
         statement = "SELECT format($1, $2::text, $3::text, $4::text)"
         await connection.execute(await connection.fetchval(statement, template, schema, role, database))
+
+
+def main(packages: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Migrate service after service; the return value is the exit code."""
+    logs.configure("migrations", "info")
+    variables = {package: f"{package.upper()}_DATABASE_URL" for package in packages}
+    missing = [name for name in ("ADMIN_DATABASE_URL", *variables.values()) if not environment.get(name)]
+    if missing or not packages:
+        print(f"migrations need in the environment: {', '.join(missing) or 'services to migrate'}", file=sys.stderr)  # noqa: T201
+        return 2
+    for package, variable in variables.items():
+        work = migrate(environment["ADMIN_DATABASE_URL"], environment[variable], package, files(package) / "migrations")
+        try:
+            asyncio.run(work)
+        except FAILURES as error:
+            print(f"{package}: migrations: {error or repr(error)}", file=sys.stderr)  # noqa: T201
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

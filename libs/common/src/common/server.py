@@ -11,6 +11,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 import uvicorn
@@ -113,7 +115,29 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: ASGIApp, host: str, port: int, draining: Draining, shutdown_seconds: float) -> None:
+@dataclass(frozen=True, slots=True)
+class WebSockets:
+    """How a server speaks them, and the largest message that it takes, in bytes."""
+
+    protocol: type[asyncio.Protocol]
+    max_message: int
+
+    @classmethod
+    def options(cls, given: "WebSockets | None") -> dict[str, Any]:
+        """For uvicorn. No compression: it would be done again for each connection."""
+        if given is None:
+            return {"ws": "none"}
+        return {"ws": given.protocol, "ws_max_size": given.max_message, "ws_per_message_deflate": False}
+
+
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    draining: Draining,
+    shutdown_seconds: float,
+    websockets: WebSockets | None = None,
+) -> None:
     """Serve until a signal, then drain: not ready → no intake → finish until the deadline → cancel.
 
     Raises:
@@ -123,7 +147,7 @@ async def serve(app: ASGIApp, host: str, port: int, draining: Draining, shutdown
     config = uvicorn.Config(
         LastWord(app),
         http=BoundedHttpProtocol,
-        ws="none",
+        **WebSockets.options(websockets),
         lifespan="on",
         access_log=False,
         log_config=None,

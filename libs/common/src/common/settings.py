@@ -1,9 +1,10 @@
 """What every service is told by its environment."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,7 +21,14 @@ def _servers(urls: SecretStr) -> SecretStr:
             good = False
         if not good:
             raise ValueError(f"address {number} must be like nats://host:4222")
+    if len({urlsplit(url).scheme for url in urls.get_secret_value().split(",")}) > 1:
+        raise ValueError("all addresses begin alike: with TLS for all, or for none")
     return urls
+
+
+def _whole(value: object) -> object:
+    # A Literal of numbers takes no text, and an environment holds nothing else.
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _plain(token: SecretStr) -> SecretStr:
@@ -31,6 +39,16 @@ def _plain(token: SecretStr) -> SecretStr:
 
 
 ServiceToken = Annotated[SecretStr, AfterValidator(_plain), Field(min_length=16)]
+
+
+@dataclass(frozen=True, slots=True)
+class NatsOptions:
+    """What is told about NATS beside its address; the files are PEM."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    replicas: int = 1
 
 
 class ServiceSettings(BaseSettings):
@@ -44,12 +62,30 @@ class ServiceSettings(BaseSettings):
     nats_url: Annotated[
         SecretStr, AfterValidator(_servers), Field(description="one or more NATS servers, separated by commas")
     ] = SecretStr("nats://127.0.0.1:4222")
+    nats_tls_ca: Annotated[str | None, Field(description="file: who signs the servers' certificates")] = None
+    nats_tls_cert: Annotated[str | None, Field(description="file: our certificate, where servers ask for one")] = None
+    nats_tls_key: Annotated[str | None, Field(description="file: its key")] = None
+    nats_replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_whole), Field(description="of each stream")] = 1
     service_token: Annotated[ServiceToken, Field(description="bearer token between the services")]
     service_token_previous: Annotated[
         ServiceToken | None, Field(description="accepted as well, never sent: while a new token is rolled out")
     ] = None
     log_level: LogLevel = "info"
     shutdown_seconds: Annotated[float, Field(gt=0, description="how long open work may take after SIGTERM")] = 20
+
+    @property
+    def nats_options(self) -> NatsOptions:
+        """For `common.broker.open_broker`."""
+        return NatsOptions(self.nats_tls_ca, self.nats_tls_cert, self.nats_tls_key, self.nats_replicas)
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.nats_tls_cert is None) != (self.nats_tls_key is None):
+            raise ValueError("NATS_TLS_CERT and NATS_TLS_KEY belong together")
+        secure = self.nats_url.get_secret_value().startswith(("tls://", "wss://"))
+        if not secure and (self.nats_tls_ca is not None or self.nats_tls_cert is not None):
+            raise ValueError("NATS_TLS_CA and NATS_TLS_CERT need a NATS_URL that begins with tls://")
+        return self
 
 
 def split_urls(value: str) -> tuple[str, ...]:

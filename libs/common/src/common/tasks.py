@@ -13,7 +13,7 @@ from common.postgres import UNAVAILABLE
 _log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0
 CANCEL_AGAIN_SECONDS = 0.5
 
 # Known by their name alone; a traceback tells nothing more.

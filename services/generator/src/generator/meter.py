@@ -24,8 +24,9 @@ CHARS_PER_TOKEN = 4
 class Meter:
     """Counts weeks and characters; `percent` never falls, also across attempts.
 
-    For that, events say no more than what is stored: the next attempt begins with the stored percent, so it cannot be
-    below anything that a viewer has seen of an owner who died.
+    For that, events say no more than what is stored: the next attempt begins with what a row says was `reached`, so it
+    cannot be below anything that a viewer has seen of an owner who died. And a row shows a viewer what events say, not
+    what it makes good itself: events may follow it before the owner knows that it is stored.
     """
 
     def __init__(self, weeks_total: int, *, started_at: float, elapsed_ms: int = 0, percent: float = 0.0) -> None:
@@ -72,9 +73,9 @@ class Meter:
 
     def stored(self, progress: dict[str, object]) -> None:
         """A save of this progress has been committed."""
-        percent = progress["percent"]
-        assert isinstance(percent, float), "made by read()"
-        self._stored = max(self._stored, percent)
+        reached = progress["reached"]
+        assert isinstance(reached, float), "made by read()"
+        self._stored = max(self._stored, reached)
 
     def read(
         self, now: float, *, stored: bool = False, ended: bool = False, complete: bool = False
@@ -83,7 +84,7 @@ class Meter:
 
         Args:
             now: monotonic seconds.
-            stored: for the row that is about to be stored, not for an event.
+            stored: for the row that is about to be stored, not for an event; it says what was `reached`, too.
             ended: the plan has ended, so there is no phase; what is said is stored.
             complete: it has ended well.
         """
@@ -91,13 +92,15 @@ class Meter:
         self._percent = max(self._percent, min(share, 99.0))
         writing = now - self._first_at if self._first_at is not None else 0.0
         speed = self.chars / CHARS_PER_TOKEN / writing if writing > 0.2 else 0.0
-        return {
+        reached = round(self._percent, 1)
+        progress: dict[str, object] = {
             "phase": None if ended else self.phase,
             "weeksCompleted": self.weeks_completed,
             "weeksTotal": self.weeks_total,
             # 100 is said by `complete` alone: not by a save while that is still being stored.
-            "percent": 100.0 if complete else round(self._percent if stored or ended else self._stored, 1),
+            "percent": 100.0 if complete else reached if ended else self._stored,
             "chars": self.chars,
             "tokensPerSecond": round(speed, 1),
             "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),
         }
+        return progress | {"reached": reached} if stored else progress

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import UTC, datetime
+from functools import cache
 
 import orjson
 import structlog
@@ -22,6 +23,9 @@ from generator.repository.calls import CallRecord, RecordCall
 from generator.turns import BeforeRead
 
 _log = structlog.get_logger(__name__)
+
+# Made from the model in milliseconds, which every start of a plan would pay; nobody changes it.
+_schema = cache(provider_schema)
 
 
 class PlanWriter:
@@ -131,7 +135,7 @@ class _Attempt:
             messages=messages,
             session_id=str(self._plan.plan_id),
             user=self._user,
-            schema=provider_schema(summary=summary),
+            schema=_schema(summary=summary),
         )
 
     def _judge(self, call: UpstreamCall, failure: UpstreamError | ParseError | None) -> Whole | Broken:

@@ -64,7 +64,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
 
 async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Dependencies) -> Services:
     database = await stack.enter_async_context(open_database(settings.database_url, "plan-api"))
-    broker = await stack.enter_async_context(open_broker(settings.nats_url, "plan-api"))
+    broker = await stack.enter_async_context(open_broker(settings.nats_url, "plan-api", settings.nats_options))
     client = await stack.enter_async_context(open_service_client(settings.service_token))
     generator = GeneratorClient(client, settings.generator_urls)
     dependencies.database, dependencies.broker = database, broker

@@ -54,7 +54,7 @@ class AnswerHeaders:
             if scope["type"] == "http":
                 await self._http(scope, receive, send, own_id)
             else:
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, _with_handshake_headers(send, [(b"x-request-id", own_id)]))
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, own_id: bytes) -> None:
         began = time.perf_counter()
@@ -83,6 +83,19 @@ class AnswerHeaders:
             await send({"type": "http.response.body", "body": b""})
 
         return answer
+
+
+def _with_handshake_headers(send: Send, added: list[tuple[bytes, bytes]]) -> Send:
+    """For a WebSocket: its acceptance, or the answer that refuses it, which is one of HTTP."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            message["headers"] = [*message.get("headers", ()), *added]
+        elif message["type"] == "websocket.http.response.start":
+            message["headers"] = _completed(message, added)
+        await send(message)
+
+    return with_headers
 
 
 def _given(scope: Scope, name: bytes) -> list[bytes]:

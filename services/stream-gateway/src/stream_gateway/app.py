@@ -23,6 +23,8 @@ from stream_gateway.auth import Authenticator, DevAuthenticator, FrontDoor, JwtA
 from stream_gateway.auth.issuer_keys import IssuerKeys, open_jwks
 from stream_gateway.auth.session_cookie import SessionCookie
 from stream_gateway.auth.tokens import SharedSecret
+from stream_gateway.batch_routes import batch_routes
+from stream_gateway.batches import Batches
 from stream_gateway.cancel import Canceller
 from stream_gateway.cors import Cors
 from stream_gateway.description import description_routes
@@ -40,6 +42,7 @@ from stream_gateway.services import Services
 from stream_gateway.session_routes import session_routes
 from stream_gateway.sessions import Sessions, close_streams_on
 from stream_gateway.settings import Settings
+from stream_gateway.socket_routes import socket_routes
 from stream_gateway.status import StatusReader
 from stream_gateway.stream_response import StreamLimits
 from stream_gateway.takeover import Takeover
@@ -86,6 +89,8 @@ def route_table(settings: Settings, draining: Draining, dependencies: Dependenci
     """Every route, and which handler it leads to."""
     return [
         *endpoints.routes(),
+        *batch_routes(),
+        *socket_routes(),
         *session_routes(SessionCookie(loopback=settings.listens_on_loopback)),
         *health.health_routes(draining, dependencies.checks()),
         *page_routes(),
@@ -98,7 +103,7 @@ async def open_services(
 ) -> Services:
     """Open everything; `opened` closes it in the reverse order."""
     database = await opened.enter_async_context(open_database(settings.database_url, "stream-gateway", size=5))
-    broker = await opened.enter_async_context(open_broker(settings.nats_url, "stream-gateway"))
+    broker = await opened.enter_async_context(open_broker(settings.nats_url, "stream-gateway", settings.nats_options))
     client = await opened.enter_async_context(open_service_client(settings.service_token))
     dependencies.database, dependencies.broker = database, broker
     door = await _open_door(settings, opened, dependencies)
@@ -126,6 +131,7 @@ async def open_services(
         door=door,
         plan_api=plan_api,
         ownership=ownership,
+        batches=Batches(plan_api, ownership, canceller),
         sessions=sessions,
         canceller=canceller,
         statuses=StatusReader(broker, generators, ownership),

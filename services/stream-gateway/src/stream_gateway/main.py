@@ -3,6 +3,7 @@
 from common.server import Draining, serve
 from stream_gateway.app import create_app
 from stream_gateway.settings import Settings
+from stream_gateway.socket_protocol import WEBSOCKETS
 
 
 async def run(settings: Settings) -> None:
@@ -13,4 +14,4 @@ async def run(settings: Settings) -> None:
     """
     draining = Draining()
     app = create_app(settings, draining)
-    await serve(app, settings.host, settings.port, draining, settings.shutdown_seconds)
+    await serve(app, settings.host, settings.port, draining, settings.shutdown_seconds, WEBSOCKETS)

@@ -1,16 +1,20 @@
 """HTTP to plan-api, in the name of a user."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER, AdmissionRequest, Admitted, Generation
+from common.contracts.public import Batch, BatchRequest
 from common.problems import ApiError
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 _log = structlog.get_logger(__name__)
 
@@ -85,16 +89,31 @@ class PlanApi:
         Raises:
             ApiError: unavailable.
         """
+        return await self._admit("/internal/generations", start, Admitted, user_id, key)
+
+    async def start_batch(self, asked: BatchRequest, user_id: UUID, key: str | None) -> Batch | Response:
+        """Ask for the admission of several plans; a refusal of the whole is passed on as it is.
+
+        Raises:
+            ApiError: unavailable.
+        """
+        return await self._admit("/internal/batches", asked, Batch, user_id, key)
+
+    async def _admit(
+        self, path: str, asked: BaseModel, answer: type[Answer], user_id: UUID, key: str | None
+    ) -> Answer | Response:
         headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
-        content = start.model_dump_json(by_alias=True).encode()
-        response = await self.send("POST", "/internal/generations", user_id, headers=headers, content=content)
-        if not response.is_success:
-            return relay(response)
-        try:
-            return Admitted.model_validate_json(response.content)
-        except ValidationError as error:
-            _log.error("plan_api.malformed_answer", path="/internal/generations", error=str(error)[:300])
-            raise unavailable() from error
+        content = asked.model_dump_json(by_alias=True).encode()
+        response = await self.send("POST", path, user_id, headers=headers, content=content)
+        return _read(response, path, answer) if response.is_success else relay(response)
+
+    async def batch(self, batch_id: UUID, user_id: UUID) -> Batch | None:
+        """What plan-api knows of a batch; None when there is none.
+
+        Raises:
+            ApiError: unavailable.
+        """
+        return await self._known(f"/internal/batches/{batch_id}", Batch, user_id)
 
     async def generation(self, plan_id: UUID, user_id: UUID) -> Generation | None:
         """What plan-api knows of a plan; None when there is none.
@@ -102,14 +121,21 @@ class PlanApi:
         Raises:
             ApiError: unavailable.
         """
-        response = await self.send("GET", f"/internal/generations/{plan_id}", user_id)
+        return await self._known(f"/internal/generations/{plan_id}", Generation, user_id)
+
+    async def _known(self, path: str, answer: type[Answer], user_id: UUID) -> Answer | None:
+        response = await self.send("GET", path, user_id)
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN}:
             return None
-        try:
-            return Generation.model_validate_json(response.raise_for_status().content)
-        except (httpx.HTTPStatusError, ValidationError) as error:
-            _log.error("plan_api.malformed_answer", path="/internal/generations/{planId}", error=str(error)[:300])
-            raise unavailable() from error
+        return _read(response, path, answer)
+
+
+def _read(response: httpx.Response, path: str, answer: type[Answer]) -> Answer:
+    try:
+        return answer.model_validate_json(response.raise_for_status().content)
+    except (httpx.HTTPStatusError, ValidationError) as error:
+        _log.error("plan_api.malformed_answer", path=path, error=str(error)[:300])
+        raise unavailable() from error
 
 
 def relay(response: httpx.Response) -> Response:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from stream_gateway.auth import FrontDoor
+from stream_gateway.batches import Batches
 from stream_gateway.cancel import Canceller
 from stream_gateway.ownership import Ownership
 from stream_gateway.plan_api import PlanApi
@@ -20,6 +21,7 @@ class Services:
     door: FrontDoor
     plan_api: PlanApi
     ownership: Ownership
+    batches: Batches
     sessions: Sessions
     canceller: Canceller
     statuses: StatusReader

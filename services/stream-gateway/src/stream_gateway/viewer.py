@@ -14,8 +14,8 @@ from stream_gateway.frame import Frame
 # Operations as they come, the same in RFC 6902 alone, or whole documents.
 Mode = Literal["deltas", "patches", "snapshots"]
 # Why a stream was closed; kept in `stream_sessions`. `disconnected`: the client closed it. `stalled`: the client took
-# nothing for as long as it may, be it that it does not read or that it has vanished without a word. `refused`: too much of
-# what came over a WebSocket was no good.
+# nothing for as long as it may, be it that it does not read or that it has vanished without a word. `refused`: too
+# much of what it sent over a WebSocket was no good.
 Reason = Literal["ended", "disconnected", "drain", "age", "token_expired", "stalled", "refused", "failed"]
 
 

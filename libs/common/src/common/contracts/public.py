@@ -159,3 +159,17 @@ class BatchStarted(Envelope):
     batch_id: UUID
     events_url: str
     plans: list[BatchPlan]
+
+
+class PlanOutcome(Envelope):
+    """How one plan of a batch stands: its status, `cancelling` when that was not confirmed in time, or `deleted`."""
+
+    plan_id: UUID
+    status: PlanStatus | Literal["cancelling", "deleted"]
+
+
+class BatchOutcome(Envelope):
+    """The data of `batch_complete`, and the answer of the cancellation of a batch; in the order of the batch."""
+
+    batch_id: UUID
+    plans: list[PlanOutcome]

@@ -88,7 +88,7 @@ class PlanRepository:
             plan_id=job.plan_id,
             attempt=row["attempt"],
             partial=document_of(row),
-            percent=progress.get("percent", 0.0),
+            percent=progress.get("reached", progress.get("percent", 0.0)),
             elapsed_ms=int(row["elapsed_ms"]) if row["attempt"] > 1 else 0,
         )
 

@@ -32,8 +32,8 @@ UPDATE generator.monthly_plans p SET watched_at = now() FROM marked WHERE p.plan
 
 def to_view(row: asyncpg.Record) -> PlanView:
     """A row with COLUMNS or BRIEF_COLUMNS as the contract's view."""
-    progress = Progress.model_validate(row["progress"]) if row["progress"] else Progress.queued(row["weeks"])
     running = row["status"] == "generating"
+    progress = _progress_of(row, running=running)
     return PlanView(
         plan_id=row["plan_id"],
         user_id=row["user_id"],
@@ -43,13 +43,23 @@ def to_view(row: asyncpg.Record) -> PlanView:
         attempt=row["attempt"],
         seq=row["seq"],
         plan=document_of(row),
-        progress=progress if running else progress.model_copy(update={"phase": None}),
+        progress=progress,
         usage=Usage.model_validate(row["usage"]) if row["usage"] else None,
         code=row["code"],
         charge=row["charge"],
         lease_expired=row["lease_expired"],
         updated_at=row["updated_at"],
     )
+
+
+def _progress_of(row: asyncpg.Record, *, running: bool) -> Progress:
+    """What a viewer may be shown: while events go on, no more than they say; see `generator.meter`."""
+    stored = row["progress"]
+    if not stored:
+        progress = Progress.queued(row["weeks"])
+        return progress if running else progress.model_copy(update={"phase": None})
+    reached = {} if running else {"phase": None, "percent": stored.get("reached", stored["percent"])}
+    return Progress.model_validate(stored | reached)
 
 
 def document_of(row: asyncpg.Record) -> Any:

@@ -1,7 +1,8 @@
 """Bearer tokens (RFC 6750) that are JWTs (RFC 7519)."""
 
+import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import jwt
 
@@ -13,6 +14,8 @@ LEEWAY_SECONDS = 10
 # A token may say 10^400; as seconds, this is for ever.
 FAR_AWAY = 2**53
 MAX_TOKEN_CHARS = 8192
+# RFC 7515 section 7.1. Decoders of base64 may skip over what is none; `/api/session` would write that into a header.
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 # What a decoder may raise beside its own errors, at numbers and structures that no issuer writes.
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -60,6 +63,8 @@ class JwtAuthenticator:
         """One signature check, at most, for whoever is not known yet."""
         if len(shown) > MAX_TOKEN_CHARS:
             raise unauthorized("The token is too long.")
+        if not _COMPACT.fullmatch(shown):
+            raise unauthorized("The token is not a JWT: three parts of base64url, with dots between.")
         try:
             key = await self._keys.key_for(shown)
             claims = None if key is None else self._claims(shown, key)

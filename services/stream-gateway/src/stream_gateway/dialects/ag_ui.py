@@ -1,7 +1,7 @@
 """AG-UI events (docs.ag-ui.com, "Events"): a plan is a run, and what is known of it is the run's state. Pure.
 
-The state is `{planId, status, plan, progress}`. Each connection is told as a run of its own: clients of this protocol take
-nothing before `RUN_STARTED`. A resumed one goes on from the state that its client holds.
+The state is `{planId, status, plan, progress}`. Each connection begins with `RUN_STARTED`, because clients take nothing
+before it; a resumed one goes on from the state that its client holds.
 """
 
 from typing import Any
