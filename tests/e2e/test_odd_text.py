@@ -21,6 +21,7 @@ ODD = {
     "line separators": "a\u2028b\u2029c\x85d\x0b\x0ce",
     "four bytes": "\U0001f4a9\U0001f468\u200d\U0001f469\u200d\U0001f467",
     "right to left": "\u202eevil\u202c \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627",
+    "other digits": "\u00b2\u0661",
     "combining": "Z\u0351\u036b\u0343\u036a" * 50,
     "byte order mark": "\ufeffa",
     "not a character": "\uffff\ufffe\U0010ffff",

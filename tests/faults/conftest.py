@@ -1,5 +1,6 @@
 """The stack behind proxies that the faults share, the seed, and the table at the end."""
 
+import asyncio
 import itertools
 import random
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from local_stack import running_stack
 from testkit.evidence import record_versions
@@ -43,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--load", choices=["quick", "full"], help="full: 30 plans and 60 viewers")
     group.addoption("--table", type=Path, help="where to write the table as JSON")
     group.addoption("--write-docs", action="store_true", help="put the table into docs/faults.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Clients and proxies share one process and its loop: a slow loop would be measured as a slow gateway."""
+    if config.getoption("--load", None) == "full":
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

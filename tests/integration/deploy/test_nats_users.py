@@ -30,6 +30,12 @@ class Caller:
         self.client = client
         self._refusals = refusals
 
+    async def arrive(self) -> None:
+        """Wait until the server has dealt with all that was said, and has answered it."""
+        # The client's PING overtakes what waits to be sent; the second one does not.
+        await self.client.flush()
+        await self.client.flush()
+
     async def may_publish(self, subject: str) -> bool:
         """Whether the server takes a message there."""
         await self.client.publish(subject, b"{}")
@@ -43,9 +49,7 @@ class Caller:
         return not refused
 
     async def _refused(self, what: str) -> bool:
-        # The client's PING overtakes what waits to be sent; the second one does not, and its PONG follows the refusal.
-        await self.client.flush()
-        await self.client.flush()
+        await self.arrive()
         said = [self._refusals.get_nowait() for _ in range(self._refusals.qsize())]
         return any("permissions violation" in line and what.lower() in line for line in map(str.lower, said))
 
@@ -124,7 +128,7 @@ async def test_an_answer_goes_to_whom_it_is_for(guarded_nats: GuardedNats) -> No
     """An owner answers a gateway, into the gateway's own inbox, once, and may not write there unasked."""
     async with calling(guarded_nats, "generator") as owner, calling(guarded_nats, "stream-gateway") as gateway:
         subscription = await owner.client.subscribe(subjects.state(PLAN))
-        await owner.client.flush()
+        await owner.arrive()
         asking = asyncio.create_task(gateway.client.request(subjects.state(PLAN), b"", timeout=5))
         question = await subscription.next_msg(timeout=5)
         assert question.reply.startswith(inbox_prefix("stream-gateway"))

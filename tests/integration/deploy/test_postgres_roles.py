@@ -1,7 +1,9 @@
 """What a service's role may do in Postgres, and that an administrator need not be a superuser."""
 
 import asyncio
+import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
 from urllib.parse import urlsplit
@@ -9,7 +11,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from common import migrations
 from common.migrations import migrate
 from local_stack.roles import SERVICES, service_url
 
@@ -105,13 +106,28 @@ async def test_an_administrator_need_not_be_a_superuser(administrator: str) -> N
         await connection.close()
 
 
-async def test_one_command_migrates_all(database: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command of the image: every service named, each with its own address; it says what is missing."""
-    environment = {"ADMIN_DATABASE_URL": database}
-    environment |= {f"{service.upper()}_DATABASE_URL": service_url(database, service) for service in SERVICES}
-    assert await asyncio.to_thread(migrations.main, SERVICES, {"ADMIN_DATABASE_URL": database}) == 2
-    assert "GENERATOR_DATABASE_URL" in capsys.readouterr().err
-    assert await asyncio.to_thread(migrations.main, SERVICES, environment) == 0
+async def migrations_command(**environment: str) -> tuple[int | None, str]:
+    """Run the command of the image; its exit code and what it says on its error output."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "common.migrations", *SERVICES),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_one_command_migrates_all(database: str) -> None:
+    """Every service named, each with its own address; it says what is missing, and what it could not do."""
+    addresses = {f"{service.upper()}_DATABASE_URL": service_url(database, service) for service in SERVICES}
+    code, said = await migrations_command(ADMIN_DATABASE_URL=database)
+    assert code == 2
+    assert "GENERATOR_DATABASE_URL" in said
+    assert await migrations_command(ADMIN_DATABASE_URL=database, **addresses) == (0, "")
     connection = await asyncpg.connect(service_url(database, "plan_api"))
     assert await connection.fetchval("SELECT count(*) FROM plan_api.generations") == 0
     await connection.close()
+    code, said = await migrations_command(ADMIN_DATABASE_URL=addresses["PLAN_API_DATABASE_URL"], **addresses)
+    assert code == 1
+    assert "permission denied" in said

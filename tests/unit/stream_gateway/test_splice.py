@@ -111,7 +111,7 @@ def test_a_plan_never_goes_back(arrivals: list[tuple[Kind, int, int]]) -> None:
 
 
 def test_what_a_viewer_is_owed_first() -> None:
-    """Exactly there: the next event. Behind: the state. Ahead: that has to be asked. It has the end already: nothing."""
+    """There: the next event. Behind: the state. Ahead: that has to be asked. It has the end already: nothing."""
     assert resume(Fresh(), AT) == "wait"
     assert resume(Torn(AT), AT) == "wait"
     assert resume(Live(AT), AT) == "continue"

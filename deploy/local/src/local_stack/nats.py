@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 from local_stack.errors import StackError
@@ -16,15 +17,34 @@ _USER = "planstream"
 
 
 class NatsServer:
-    """A server with its store in `directory`. Its password is new for every run."""
+    """A server with its store in `directory`. Its password is new for every run.
 
-    def __init__(self, directory: Path, port: int, log: Path, *, hurry: Hurry | None = None) -> None:
+    Args:
+        directory: the store and the configuration.
+        port: on the loopback address.
+        log: the file that gets the server's own log.
+        configuration: more of it, as users or TLS; then nobody is let in but whom that names.
+        environment: what the configuration takes from there.
+        hurry: see `Process`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        log: Path,
+        *,
+        configuration: str = "",
+        environment: Mapping[str, str] = {},
+        hurry: Hurry | None = None,
+    ) -> None:
         self.directory = directory
         self.port = port
         self._password = secrets.token_hex(16)
+        self._configuration = configuration or f'authorization: {{ user: {_USER}, password: "{self._password}" }}\n'
         self._config = directory / "nats.conf"
         arguments = (str(_binary()), "-c", str(self._config))
-        command = Command("nats", arguments, {}, ((signal.SIGTERM, 5.0),), signal.SIGTERM)
+        command = Command("nats", arguments, environment, ((signal.SIGTERM, 5.0),), signal.SIGTERM)
         self.process = Process(command, log, hurry)
 
     def initialise(self) -> None:
@@ -35,7 +55,7 @@ class NatsServer:
         self._config.write_text(
             f'listen: "{LOOPBACK}:{self.port}"\n'
             f"jetstream: {{ store_dir: {json.dumps(str(self.directory))} }}\n"
-            f'authorization: {{ user: {_USER}, password: "{self._password}" }}\n'
+            f"{self._configuration}"
         )
 
     async def ready(self) -> None:
