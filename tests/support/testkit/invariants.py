@@ -10,9 +10,8 @@ from testkit.answer_law import judge_calls
 from testkit.history import Findings, GenerationRow, History, LedgerRow, PlanLog, PlanRow, RowVersion
 from testkit.stream_law import judge_viewers
 
+# Also when the owner is cut off from NATS: it is asked in vain for half a second, and then hears of it from Postgres.
 CANCEL_SECONDS = 1.0
-# Cut off from NATS the owner is asked in vain for half a second, and hears of the cancel by its next save.
-CANCEL_UNHEARD_SECONDS = 2.0
 # After the end of the grace period, and after any other end of a plan.
 END_SECONDS = 2.0
 # How often an owner asks whether anybody watches (DESIGN section 6, rule 10).
@@ -129,8 +128,7 @@ def _check_upstream(history: History, findings: Findings) -> None:
 def _deadline(history: History, plan: PlanLog) -> tuple[float, str] | None:
     """Until when the user's act must have closed upstream."""
     if plan.cancelled_at is not None:
-        deaf = any(begin <= plan.cancelled_at <= end for begin, end in history.unheard)
-        return _after(history, plan.cancelled_at, CANCEL_UNHEARD_SECONDS if deaf else CANCEL_SECONDS), "the cancel"
+        return _after(history, plan.cancelled_at, CANCEL_SECONDS), "the cancel"
     if plan.abandoned_at is None:
         return None
     wait = history.grace_seconds + END_SECONDS

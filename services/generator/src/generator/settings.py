@@ -20,7 +20,7 @@ class Settings(ServiceSettings):
     openrouter_max_tokens: Annotated[int, Field(gt=0)] = 8000
 
     streaming_timeout: Annotated[int, Field(gt=0, description="ms for one attempt")] = 300_000
-    streaming_chunk_size: Annotated[int, Field(gt=0, description="characters that are published at once")] = 1024
+    streaming_chunk_size: Annotated[int, Field(gt=0, description="characters in a read that ends pausing")] = 1024
     progress_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 40
 
     generator_concurrency: Annotated[int, Field(gt=0, description="plans at once in this process")] = 500
