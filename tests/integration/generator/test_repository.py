@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -299,3 +300,16 @@ async def test_service_role_may_write_rows_and_nothing_else(owner: Any) -> None:
         await owner.pool.execute("CREATE TABLE generator.mine (id int)")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await owner.pool.execute("DELETE FROM generator.schema_migrations")
+
+
+async def test_what_was_reached_is_shown_when_no_event_can_follow(owner: Any, other: Any, new_job: NewJob) -> None:
+    """While it runs, the row shows what events say; the next attempt begins, and an end stands, at what was reached."""
+    job = new_job()
+    claimed = await claim(owner, job)
+    progress = PROGRESS | {"percent": 5.0, "reached": 16.0}
+    await owner.saves.save([replace(row(claimed, 4, '{"monthly_summary":"Run"}'), progress=progress)])
+    assert (await owner.views.view(job.plan_id)).progress.percent == 5.0
+    await expire(owner.pool, claimed)
+    assert (await claim(other, job)).percent == 16.0
+    view = await owner.plans.end(job.plan_id, job.user_id, "cancelled", None, only_unowned=False)
+    assert view.progress.percent == 16.0
