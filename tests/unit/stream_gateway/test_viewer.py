@@ -276,19 +276,28 @@ def test_a_viewer_ahead_is_caught_up_with_by_a_snapshot(asked: Asked) -> None:
 
 
 def test_a_cursor_from_nowhere_gets_the_state(asked: Asked) -> None:
-    """The owner is sure of its own attempt at once; a row, or another attempt's owner, only after the save's age."""
-    channel, viewer = _outrun(Cursor(1, 104), asked, Clock())
-    channel.be_sure(of_owner=True)
-    assert _names(viewer.take()) == ["snapshot 1.61"]
+    """The owner is sure of its own attempt at once; a row, or the owner of another, only after the save's age."""
     clock = Clock()
+    channel, viewer = _outrun(Cursor(1, 104), asked, clock)
+    channel.be_sure(clock.now, of_owner=True)
+    assert _names(viewer.take()) == ["snapshot 1.61"]
     channel, viewer = _outrun(Cursor(2, 1), asked, clock)
-    channel.be_sure(of_owner=True)
-    channel.be_sure(of_owner=False)
+    channel.be_sure(clock.now, of_owner=True)
+    channel.be_sure(clock.now, of_owner=False)
     assert viewer.take() == []
-    clock.now += 2.0
-    channel.be_sure(of_owner=False)
+    channel.be_sure(clock.now + 2.0, of_owner=False)
     assert _names(viewer.take()) == ["snapshot 1.61"]
     assert not channel.outrun
+
+
+def test_an_older_answer_says_nothing_of_who_came_after_the_question(asked: Asked) -> None:
+    """What the owner said before may be less than what a viewer has seen elsewhere since."""
+    clock = Clock()
+    channel, viewer = _outrun(Cursor(1, 62), asked, clock)
+    channel.be_sure(clock.now - 0.1, of_owner=True)
+    channel.receive(_append(62, " seen"))
+    channel.receive(_append(63, " next"))
+    assert _names(viewer.take()) == ["progress 1.63"]
 
 
 def test_a_viewer_ahead_that_leaves_is_forgotten(asked: Asked) -> None:

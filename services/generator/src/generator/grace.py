@@ -28,6 +28,7 @@ class Grace:
         """A gateway says that its last viewer has gone, so somebody was there until now: ask the others at once."""
         self._had_viewers = True
         self._absent_since = None
+        self._silences = 0
         if not self._off:
             self._next_poll = now
 
@@ -66,7 +67,8 @@ class Grace:
             self.somebody(now)
 
     def restart(self, now: float) -> None:
-        """Nobody could be heard for a while: the clock starts again."""
+        """Nobody could be heard for a while: the clock starts again, and the silences of that while do not count."""
+        self._silences = 0
         if self._absent_since is not None:
             self._absent_since = now
 

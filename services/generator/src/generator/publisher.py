@@ -27,11 +27,6 @@ class Publisher:
         self._wake = asyncio.Event()
         self.dropped = 0
 
-    @property
-    def connected(self) -> bool:
-        """Whether a message would go out now."""
-        return self._broker.connected
-
     def send(self, subject: str, payload: bytes) -> None:
         """Queue a message in order; dropped while NATS is away (a snapshot follows when it is back)."""
         if not self._broker.connected or len(self._queue) >= MAX_QUEUED:

@@ -33,7 +33,8 @@ class Runs:
 
     def remove(self, run: Run) -> None:
         """It is over."""
-        self._runs.pop(run.plan_id, None)
+        if self._runs.get(run.plan_id) is run:
+            del self._runs[run.plan_id]
 
     @property
     def has_room(self) -> bool:

@@ -96,9 +96,9 @@ class Admission:
         """Settle the user's plans that have ended without our knowing; whether there were any."""
         return bool(await self._reconciler.settle_ended_of(user_id))
 
-    async def publish(self, job: OutboxRow) -> None:
-        """Send a committed job. Never fails: the relay does what is left undone."""
-        await self._outbox.publish(job)
+    async def publish(self, job: OutboxRow) -> bool:
+        """Send a committed job; whether it went out. Never fails: the relay does what is left undone."""
+        return await self._outbox.publish(job)
 
     async def _transact(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
         plan_id = uuid4()

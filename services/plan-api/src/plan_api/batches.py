@@ -40,7 +40,9 @@ class Batches:
             await self._admission.reconcile(user_id)
             batch, jobs = await self._transact(starts, key, may_look_again=False)
         for job in jobs:
-            await self._admission.publish(job)
+            if not await self._admission.publish(job):
+                # The relay sends the rest. Each would wait in vain as long as this one did, and the client has to hear.
+                break
         return batch
 
     async def find(self, batch_id: UUID) -> Batch:

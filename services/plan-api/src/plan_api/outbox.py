@@ -26,7 +26,7 @@ class Outbox:
         self._database = database
         self._broker = broker
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, row: OutboxRow) -> bool:
         """Publish a row that was committed just now. Never fails: the relay does what is left undone."""
         try:
             await self._send(row)
@@ -35,6 +35,8 @@ class Outbox:
             _log.debug("outbox.published", plan_id=str(row.plan_id), n=row.n)
         except (*nats_broker.UNAVAILABLE, *POSTGRES_UNAVAILABLE) as error:
             _log.warning("outbox.publish_delayed", plan_id=str(row.plan_id), n=row.n, error=repr(error))
+            return False
+        return True
 
     async def run(self) -> None:
         """Relay for ever. An empty outbox costs one index probe every half second, and none while NATS is away."""

@@ -12,7 +12,7 @@ import structlog
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient, GeneratorUnavailableError
 from common.postgres import Database
-from plan_api.repository import generations, idempotency, outbox, reservations
+from plan_api.repository import batches, generations, idempotency, outbox, reservations
 from plan_api.repository.reservations import Unsettled
 from plan_api.settlement import Settlement
 from plan_api.verdict import GiveUp, Patience, Republish, Settle, Wait, decide
@@ -59,6 +59,7 @@ class Reconciler:
         """One round. A generator that does not answer ends it: then nothing is known, and nothing is done."""
         async with self._database.connection() as connection:
             await idempotency.purge(connection)
+            await batches.purge(connection)
         try:
             async for plans in self._pages(older_than_seconds):
                 await self._reconcile(plans)

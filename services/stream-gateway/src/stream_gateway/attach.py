@@ -98,6 +98,7 @@ class Attachment:
         broker = self._line.broker
         if not broker.connected:
             return False
+        asked_at = asyncio.get_running_loop().time()
         try:
             reply = await broker.client.request(subjects.state(self.channel.plan_id), b"", timeout=OWNER_SECONDS)
         except UNAVAILABLE as error:
@@ -106,11 +107,12 @@ class Attachment:
         useful = self.channel.receive(reply.data)
         _log.debug("attach.owner_answered", plan_id=str(self.channel.plan_id), useful=useful)
         if useful:
-            self.channel.be_sure(of_owner=True)
+            self.channel.be_sure(asked_at, of_owner=True)
         return useful
 
     async def read_row(self) -> None:
         """Take the stored row for the state, if it is newer."""
+        asked_at = asyncio.get_running_loop().time()
         try:
             view = await self._line.generators.view(self.channel.plan_id)
         except GeneratorUnavailableError:
@@ -122,7 +124,7 @@ class Attachment:
             self.channel.say("unknown")
         else:
             self.channel.take(event)
-        self.channel.be_sure(of_owner=False)
+        self.channel.be_sure(asked_at, of_owner=False)
 
     async def retire(self, *, left: bool, linger: float) -> None:
         """The last viewer has gone: say so, linger, and let go. Never called from a subscription's own callback."""

@@ -209,17 +209,18 @@ class Channel:
             case "wait":
                 pass
 
-    def be_sure(self, *, of_owner: bool) -> None:
-        """We have asked, and have all that there was to hear: who is ahead of that gets the state all the same.
+    def be_sure(self, asked_at: float, *, of_owner: bool) -> None:
+        """What was asked at that time has been answered: who was ahead of it then gets the state all the same.
 
         The owner knows what it has published in its own attempt. A row may be older than what a viewer has seen.
         """
         if not isinstance(self.position, Live):
             return
-        attempt, then = self.position.at.attempt, self._clock() - ROW_AGE_SECONDS
+        attempt = self.position.at.attempt
         for viewer, since in tuple(self._ahead.items()):
             assert viewer.cursor is not None
-            if since <= then or (of_owner and viewer.cursor.attempt == attempt):
+            age = 0.0 if of_owner and viewer.cursor.attempt == attempt else ROW_AGE_SECONDS
+            if since <= asked_at - age:
                 del self._ahead[viewer]
                 viewer.follow(stale=True)
 

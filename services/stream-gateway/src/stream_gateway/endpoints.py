@@ -81,11 +81,16 @@ async def _admit(
 
 
 def _stream_of(services: Services, place: Place, admitted: Admitted, identity: Identity) -> Response:
-    """At once: what has just been accepted is queued."""
+    """At once: what has just been accepted is queued; of what was accepted earlier we may know nothing yet."""
     session = services.sessions.open(place, identity)
-    watch = session.join(admitted.plan_id)
-    phase = watch.channel.phase or "queued"
-    return _stream(services, session, watch, PLAIN, admitted.status, phase if admitted.status == "generating" else None)
+    try:
+        watch = session.join(admitted.plan_id)
+        phase = watch.channel.phase or (None if admitted.replayed else "queued")
+        known = phase if admitted.status == "generating" else None
+        return _stream(services, session, watch, PLAIN, admitted.status, known)
+    except BaseException:
+        session.close()
+        raise
 
 
 def _stream(

@@ -25,7 +25,7 @@ async def first_word(channel: Channel, ownership: Ownership, user_id: UUID) -> N
             await channel.answered.wait()
     except TimeoutError:
         channel.say("unanswered")
-    if channel.phase == "queued" and channel.at is None:
+    if channel.phase == "queued":
         await _confirm_queued(ownership, channel.plan_id, user_id)
 
 

@@ -1,4 +1,4 @@
-"""How far the event loop is behind: what a generator slows its publishing by."""
+"""How far the event loop is behind: what a generator slows its reading by."""
 
 import asyncio
 

@@ -7,6 +7,8 @@ from common.postgres import Connection
 
 _INSERT = "INSERT INTO plan_api.batches (batch_id, user_id, items) VALUES ($1, $2, $3)"
 
+_PURGE = "DELETE FROM plan_api.batches WHERE created_at < now() - interval '30 days'"
+
 _FIND = "SELECT batch_id, user_id, items FROM plan_api.batches WHERE batch_id = $1"
 
 
@@ -20,3 +22,8 @@ async def find(connection: Connection, batch_id: UUID) -> Batch | None:
     """A batch, whoever it belongs to."""
     row = await connection.fetchrow(_FIND, batch_id)
     return None if row is None else Batch.model_validate(dict(row))
+
+
+async def purge(connection: Connection) -> None:
+    """Forget batches older than 30 days; their plans stay."""
+    await connection.execute(_PURGE)
