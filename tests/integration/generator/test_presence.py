@@ -106,3 +106,17 @@ async def test_a_query_over_http_is_presence(client: Client, start_generator: St
         end = await watcher.end()
         watching_over_http.cancel()
     assert end["event"] == "complete"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_a_viewer_that_left_before_the_claim(
+    client: Client, start_generator: StartGenerator, new_job: NewJob, emulator: RunningEmulator, watched: bool
+) -> None:
+    """Rule 10: what a stream has started ends when nobody is there; what waits for its first viewer is written on."""
+    emulator.behave(Behaviour(tokens_per_second=250))
+    await start_generator(disconnect_grace_seconds=0.3)
+    job = new_job(on_disconnect="abort", watched=watched)
+    async with watching(client, job) as watcher:
+        end = await watcher.end()
+    assert end.get("code") == ("client_disconnected" if watched else None)
+    assert emulator.stats()["aborted"] == (1 if watched else 0)

@@ -147,7 +147,8 @@ async def test_only_this_runs_logs(start_runner: StartRunner, given: dict[str, s
 def test_nothing_is_installed_to_stop_nothing(tmp_path: Path) -> None:
     """`make stop` where nothing was ever run, as after `make clean`, says so at once."""
     makefile = Path(__file__).parents[3] / "Makefile"
-    made = subprocess.run(["make", "-f", makefile, "stop"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ["make", "--no-print-directory", "-f", str(makefile), "stop"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (made.returncode, made.stdout) == (0, "No stack runs in .run.\n"), made.stderr
     assert not any(tmp_path.iterdir())
 

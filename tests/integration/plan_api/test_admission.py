@@ -52,6 +52,17 @@ async def test_an_accepted_plan_is_reserved_and_published(plan_api: "PlanApi", u
     assert (job.preferences.weeks, job.mode, job.on_disconnect) == (5, "stream", "abort")
 
 
+async def test_a_job_says_whether_a_stream_started_it(plan_api: "PlanApi", user: UUID, nats_url: str) -> None:
+    """Its first viewer may have left before a generator could hear of it; a repeat may ask for the other answer."""
+    body = {"preferenceId": await plan_api.store_inputs(user)}
+    keyed = {"idempotency_key": "k"}
+    watched = await plan_api.ask("POST", "/internal/generations", user, body | {"watched": True}, **keyed)
+    again = await plan_api.ask("POST", "/internal/generations", user, body, **keyed)
+    assert (watched.status_code, again.status_code) == (201, 200)
+    [(_, job)] = await _jobs(nats_url)
+    assert job.watched
+
+
 async def test_the_gateway_learns_the_owner(plan_api: "PlanApi", user: UUID) -> None:
     """GET /internal/generations/{planId} says whose a plan is; an unknown one is 404."""
     plan_id = await plan_api.started(user)

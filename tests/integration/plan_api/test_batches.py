@@ -101,3 +101,13 @@ async def test_an_unknown_batch_is_not_found(plan_api: "PlanApi") -> None:
     for unknown in (str(uuid4()), "nonsense"):
         answer = await plan_api.ask("GET", f"/internal/batches/{unknown}", None)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_a_batch_that_was_refused_as_a_whole_is_not_remembered(plan_api: "PlanApi", user: UUID) -> None:
+    """The same key may be granted plans later; one plan is enough to bind it."""
+    refused = await _batch(plan_api, user, [str(uuid4())], "k")
+    assert refused.json()["items"][0]["error"]["code"] == "not_found"
+    ids = await _inputs(plan_api, user, 1)
+    granted = [await _batch(plan_api, user, ids, "k") for _ in range(2)]
+    assert granted[0].json() == granted[1].json()
+    assert await plan_api.balance(user) == (0, 1)

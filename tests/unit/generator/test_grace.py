@@ -112,3 +112,13 @@ def test_gateways_are_asked_just_before_the_end() -> None:
     assert grace.due(8)
     grace.somebody(8)
     assert not grace.expired(8)
+
+
+def test_who_started_it_may_have_gone_before_it_was_claimed() -> None:
+    """Rule 10: its leaving was said to nobody, so the gateways are asked soon, and their silence starts the clock."""
+    grace = Grace(3, now=0, had_viewers=True)
+    assert not grace.due(1.9)
+    assert grace.due(2)
+    grace.nobody(2)
+    assert not grace.expired(4.9)
+    assert grace.expired(5)

@@ -67,11 +67,15 @@ class Broker:
         self._replicas = replicas
         self._ready = asyncio.Event()
         self._on_connect: list[OnConnect] = []
+        self._stands = False
 
     @property
     def connected(self) -> bool:
-        """Whether a publish would go out now."""
-        return self.client.is_connected
+        """Whether a publish would go out now, and everybody has heard that there is a new connection.
+
+        The client alone says so a round trip too early, when a plan that may no longer be ours would be published.
+        """
+        return self._stands and self.client.is_connected
 
     async def wait_connected(self) -> None:
         """Return once the first connection stands; nats-py keeps subscriptions over reconnects by itself."""
@@ -98,6 +102,11 @@ class Broker:
         self._ready.set()
         for callback in self._on_connect:
             callback()
+        self._stands = True
+
+    def connection_lost(self) -> None:
+        """Said by the connection itself."""
+        self._stands = False
 
 
 async def _on_error(error: Exception) -> None:
@@ -151,6 +160,7 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
         _log.info("nats.reconnected", server=there.netloc.rpartition("@")[2] if there else None)
 
     async def disconnected() -> None:
+        broker.connection_lost()
         _log.warning("nats.disconnected")
 
     async def connect_once() -> None:

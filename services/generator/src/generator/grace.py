@@ -1,6 +1,8 @@
 """The grace period of a plan that ends with its viewers (design, section 6, rule 10). Pure: time is given."""
 
 POLL_SECONDS = 10.0
+# Who has gone before the plan was claimed said so to nobody. The gateway of a start needs a moment to be there, too.
+FIRST_POLL_SECONDS = 2.0
 SILENCES = 3
 
 
@@ -10,12 +12,12 @@ class Grace:
     Args:
         seconds: the grace period; negative: never, or the plan is to be written on without viewers.
         now: monotonic seconds.
-        had_viewers: an earlier attempt may have had some.
+        had_viewers: it was started by one, or an earlier attempt may have had some.
     """
 
     def __init__(self, seconds: float, now: float, *, had_viewers: bool = False) -> None:
         self._seconds = seconds
-        self._next_poll = now + POLL_SECONDS
+        self._next_poll = now + (FIRST_POLL_SECONDS if had_viewers else POLL_SECONDS)
         self._absent_since: float | None = None
         self._silences = 0
         self._had_viewers = had_viewers

@@ -109,7 +109,8 @@ class GenerationService:
         grace = Grace(
             parts.settings.disconnect_grace_seconds if follows_viewers else -1,
             loop.time(),
-            had_viewers=claim.attempt > 1,
+            # The one that started it may have left before anybody could hear of it.
+            had_viewers=job.watched or claim.attempt > 1,
         )
         return Run(job, claim, plan, parts.plans, parts.publisher, grace, parts.recorder.record)
 

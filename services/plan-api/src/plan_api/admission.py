@@ -32,13 +32,14 @@ _BROKER_RETRY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A user asks for a plan."""
+    """A user asks for a plan; `watched` when the answer to the request is the plan's stream."""
 
     user_id: UUID
     preference_id: UUID
     mode: Mode
     on_disconnect: OnDisconnect = "abort"
     key: IdempotencyKey | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,14 @@ class Admission:
         account = await accounts.lock(transaction, start.user_id, period)
         self._refuse(account, await generations.count_running(transaction, start.user_id))
         new = NewGeneration(
-            plan_id, start.user_id, start.preference_id, start.mode, stored.preferences, start.on_disconnect, period
+            plan_id,
+            start.user_id,
+            start.preference_id,
+            start.mode,
+            stored.preferences,
+            start.on_disconnect,
+            start.watched,
+            period,
         )
         row = await generations.reserve(transaction, new, NEWS_SECONDS)
         job = None

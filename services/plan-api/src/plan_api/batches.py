@@ -84,4 +84,7 @@ class Batches:
                     batch.items.append(BatchItem(preference_id=start.preference_id, plan_id=row.plan_id))
                     jobs += [] if job is None else [job]
             await batches.insert(transaction, batch)
+            if key is not None and not batch.plan_ids:
+                # Refusals are not remembered: the same request may be granted later.
+                await idempotency.forget(transaction, key)
         return batch, jobs

@@ -50,12 +50,12 @@ async def start(request: Request) -> Response:
         raise ApiError(ErrorCode.FORBIDDEN, "userId must be your own.")
     key = request.headers.get(IDEMPOTENCY_HEADER)
     if not wants_stream(request.headers.get("accept", "")):
-        admitted = await _admit(services, asked, identity, key, "continue")
+        admitted = await _admit(services, asked, identity, key, watched=False)
         return admitted if isinstance(admitted, Response) else _accepted(admitted)
     # All that may refuse is asked before the admission; after it nothing does.
     place = services.sessions.take_place(identity.user_id)
     try:
-        admitted = await _admit(services, asked, identity, key, "abort")
+        admitted = await _admit(services, asked, identity, key, watched=True)
         if not isinstance(admitted, Response):
             return _stream_of(services, place, admitted, identity)
     except BaseException:
@@ -66,13 +66,15 @@ async def start(request: Request) -> Response:
 
 
 async def _admit(
-    services: Services, asked: StartRequest, identity: Identity, key: str | None, default: OnDisconnect
+    services: Services, asked: StartRequest, identity: Identity, key: str | None, *, watched: bool
 ) -> Admitted | Response:
+    default: OnDisconnect = "abort" if watched else "continue"
     ask = AdmissionRequest(
         preference_id=asked.preference_id,
         user_id=identity.user_id,
         on_disconnect=asked.on_disconnect,
         on_disconnect_default=default,
+        watched=watched,
     )
     admitted = await services.plan_api.start(ask, identity.user_id, key)
     if not isinstance(admitted, Response):

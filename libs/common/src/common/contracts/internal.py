@@ -36,6 +36,7 @@ class AdmissionRequest(StartRequest):
     """
 
     on_disconnect_default: OnDisconnect = "abort"
+    watched: bool = Field(default=False, description="the answer to the client is the plan's stream")
 
 
 class SyncRequest(Request):

@@ -24,6 +24,7 @@ class GenerateJob(Envelope):
     preferences: Preferences
     mode: Mode = "stream"
     on_disconnect: OnDisconnect = "abort"
+    watched: bool = False
     accepted_at: datetime
 
 

@@ -45,10 +45,10 @@ async def admit(request: Request, user_id: UUID) -> Response:
     """Accept a streaming plan."""
     body, _ = await read_model(request, AdmissionRequest)
     require_same_user(body.user_id, user_id)
-    asked = StartRequest.model_validate(body.model_dump(exclude={"on_disconnect_default"}))
+    asked = StartRequest.model_validate(body.model_dump(exclude={"on_disconnect_default", "watched"}))
     key = idempotency_key(request, user_id, asked)
     on_disconnect = body.on_disconnect or body.on_disconnect_default
-    start = Start(user_id, body.preference_id, "stream", on_disconnect, key)
+    start = Start(user_id, body.preference_id, "stream", on_disconnect, key, watched=body.watched)
     accepted = await services_of(request).admission.admit(start)
     row = accepted.generation
     admitted = Admitted(plan_id=row.plan_id, status=row.status, replayed=accepted.replayed)

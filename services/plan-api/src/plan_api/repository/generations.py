@@ -14,7 +14,7 @@ from common.contracts.messages import GenerateJob, Mode, OnDisconnect
 from common.postgres import Connection
 
 _COLUMNS = (
-    "plan_id, user_id, preference_id, mode, weeks, preferences, on_disconnect, status, code, quota_state,"
+    "plan_id, user_id, preference_id, mode, weeks, preferences, on_disconnect, watched, status, code, quota_state,"
     " created_at, ended_at"
 )
 
@@ -24,8 +24,8 @@ _COUNT_RUNNING = "SELECT count(*) FROM plan_api.generations WHERE user_id = $1 A
 _RESERVE = f"""
 WITH generation AS (
     INSERT INTO plan_api.generations (plan_id, user_id, preference_id, mode, weeks, preferences, on_disconnect, period,
-                                      dispatches, next_dispatch_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))
+                                      dispatches, next_dispatch_at, watched)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11)
     RETURNING {_COLUMNS}
 ), account AS (
     UPDATE plan_api.quota_accounts SET reserved = reserved + 1 WHERE user_id = $2 AND period = $8
@@ -68,6 +68,7 @@ class NewGeneration:
     mode: Mode
     preferences: Preferences
     on_disconnect: OnDisconnect
+    watched: bool
     period: date
 
 
@@ -82,6 +83,7 @@ class GenerationRow:
     weeks: int
     preferences: dict[str, Any]
     on_disconnect: OnDisconnect
+    watched: bool
     status: PlanStatus
     code: ErrorCode | None
     reserved: bool
@@ -97,6 +99,7 @@ class GenerationRow:
             preferences=Preferences.model_validate(self.preferences),
             mode=self.mode,
             on_disconnect=self.on_disconnect,
+            watched=self.watched,
             accepted_at=self.created_at,
         )
 
@@ -111,6 +114,7 @@ def generation_of(row: asyncpg.Record) -> GenerationRow:
         weeks=row["weeks"],
         preferences=row["preferences"],
         on_disconnect=row["on_disconnect"],
+        watched=row["watched"],
         status=row["status"],
         code=None if row["code"] is None else ErrorCode(row["code"]),
         reserved=row["quota_state"] == "reserved",
@@ -145,6 +149,7 @@ async def reserve(connection: Connection, new: NewGeneration, redispatch_seconds
         new.period,
         1 if new.mode == "stream" else 0,
         redispatch_seconds,
+        new.watched,
     )
     assert row is not None
     return generation_of(row)

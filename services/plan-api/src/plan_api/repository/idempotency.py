@@ -18,6 +18,8 @@ _FIND = """
 SELECT body_hash, response, plan_id FROM plan_api.idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3
 """
 
+_FORGET = "DELETE FROM plan_api.idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3"
+
 _PURGE = "DELETE FROM plan_api.idempotency_keys WHERE created_at < now() - interval '24 hours'"
 
 # The key may be forgotten between the two statements, which happens once.
@@ -62,6 +64,11 @@ async def remember(
             raise ApiError(ErrorCode.IDEMPOTENCY_CONFLICT, detail)
         return Remembered(row["response"], row["plan_id"])
     raise ApiError(ErrorCode.UNAVAILABLE, "The Idempotency-Key is in use just now. Try again.", retry_after=1)
+
+
+async def forget(connection: Connection, key: IdempotencyKey) -> None:
+    """Unbind the key in the transaction that bound it: what it asked for was refused."""
+    await connection.execute(_FORGET, key.user_id, key.route, key.key)
 
 
 async def purge(connection: Connection) -> None:
