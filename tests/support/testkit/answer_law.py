@@ -1,4 +1,10 @@
-"""What synchronous calls are told: invariants I1 and I6 as a caller sees them, and that a key makes one plan (I3)."""
+"""What synchronous calls are told: invariants I1 and I6 as a caller sees them, and that a key makes one plan (I3).
+
+A plan that failed does not count for the key, because an error is not remembered: a caller that did not hear of it, and
+comes again, gets a new one.
+"""
+
+from uuid import UUID
 
 from testkit.history import Answer, CallLog, Findings, History, PlanRow
 from testkit.stream_law import CLOCK_SLACK_SECONDS
@@ -12,12 +18,26 @@ def judge_calls(history: History, findings: Findings) -> None:
 
 def _judge(call: CallLog, history: History, findings: Findings) -> None:
     plans = [row.plan_id for row in history.generations if row.user_id == call.user_id]
-    findings.expect(len(plans) == 1, "I3", call.user_id, f"one key of a synchronous call made {len(plans)} plans")
+    failed = [plan_id for plan_id in plans if _failed_with(history.rows.get(plan_id)) is not None]
+    lasting = len(plans) - len(failed)
+    findings.expect(bool(plans) and lasting <= 1, "I3", call.user_id, f"one key of a call made {lasting} lasting plans")
     for plan_id in plans:
         findings.look_at("I6", plan_id)
         findings.expect(bool(call.answers), "I6", plan_id, "the synchronous call was never answered for certain")
-        for answer in call.answers:
-            _compare(answer, history.rows.get(plan_id), findings)
+    for answer in call.answers:
+        meant = _meant(answer, plans, history)
+        _compare(answer, None if meant is None else history.rows.get(meant), findings)
+
+
+def _failed_with(row: PlanRow | None) -> object:
+    return row.code if row is not None and row.status == "failed" else None
+
+
+def _meant(answer: Answer, plans: list[UUID], history: History) -> UUID | None:
+    """The plan that an answer is about: a failure does not name it, so the first that failed in this way."""
+    told = [plan_id for plan_id in plans if answer.code and _failed_with(history.rows.get(plan_id)) == answer.code]
+    named = [plan_id for plan_id in plans if plan_id == answer.plan_id]
+    return next(iter([*told, *plans] if answer.plan_id is None else named), None)
 
 
 def _compare(answer: Answer, row: PlanRow | None, findings: Findings) -> None:
