@@ -16,6 +16,7 @@ from stream_gateway.channel import Channel
 from stream_gateway.cursor import Cursor, Vector
 from stream_gateway.hub import Watch
 from stream_gateway.viewer import Viewer
+from stream_gateway.wake import Wake
 
 _CURSORS = st.none() | st.builds(Cursor, st.integers(0, 2**31), st.integers(0, 2**31))
 
@@ -52,7 +53,7 @@ class Batch:
     """Two plans and a viewer of each, without a hub."""
 
     def __init__(self, cursor: str | None = None) -> None:
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self.vector = Vector.parse(cursor, 2)
         self.ids = [UUID(int=1), UUID(int=2)]
         self.channels = [Channel(plan_id, lambda _: None, lambda: 0.0) for plan_id in self.ids]

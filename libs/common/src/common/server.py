@@ -31,6 +31,8 @@ VANISHED_CLIENT_MS = 20_000
 # that reads slowly, all of it old news by the time it is read.
 UNSENT_BYTES = 16 * 1024
 BACKLOG = 2048
+# Where a scope keeps the server's own `send`.
+_SEND = "planstream.send"
 
 
 class Draining:
@@ -70,6 +72,7 @@ class LastWord:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on; answer only a cancelled request that has had no answer."""
         started = False
+        scope.setdefault("extensions", {})[_SEND] = send
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -83,6 +86,15 @@ class LastWord:
                 raise
             error = ApiError(ErrorCode.UNAVAILABLE, "This server is going away. Try again.", retry_after=1)
             await problem_response(error)(scope, receive, send)
+
+
+def send_of_server(scope: Scope, send: Send) -> Send:
+    """What the body of a stream is sent by once its start has gone the usual way.
+
+    Middleware here looks at the start of an answer alone, and each would cost every event a call more.
+    """
+    direct: Send = scope.get("extensions", {}).get(_SEND, send)
+    return direct
 
 
 class _Server(uvicorn.Server):

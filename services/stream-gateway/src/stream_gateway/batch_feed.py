@@ -1,6 +1,5 @@
 """The plans of a batch as one stream."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,6 +11,7 @@ from stream_gateway.feed import pause_of
 from stream_gateway.frame import Frame, as_sse
 from stream_gateway.hub import Watch
 from stream_gateway.viewer import Reason
+from stream_gateway.wake import Wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Member:
 class BatchFeed:
     """A group of viewers that share one wake. Each keeps its own bound, and conflates by itself."""
 
-    def __init__(self, batch_id: UUID, members: Sequence[Member], vector: Vector, wake: asyncio.Event) -> None:
+    def __init__(self, batch_id: UUID, members: Sequence[Member], vector: Vector, wake: Wake) -> None:
         """`vector`: where the client stands; it is moved on with every event."""
         self._batch_id = batch_id
         self._members = members
@@ -66,7 +66,6 @@ class BatchFeed:
     async def wait(self) -> None:
         """Return when there is something to do."""
         await self._wake.wait()
-        self._wake.clear()
 
     def take(self) -> bytes:
         """What waits of every plan, each event with where all stand after it; at last, the batch's own end."""

@@ -12,7 +12,7 @@ Encoded = TypeVar("Encoded", bytes, str)
 class Frame:
     """An event's name, its JSON on one line, and its place; `at` is None for `connected`, which has none."""
 
-    __slots__ = ("_encoded", "at", "data", "name", "patch")
+    __slots__ = ("_encoded", "at", "data", "name", "patch", "size")
 
     def __init__(
         self, name: str, data: bytes, at: Cursor | None = None, patch: tuple[bytes, ...] | None = None
@@ -21,12 +21,8 @@ class Frame:
         self.data = data
         self.at = at
         self.patch = patch  # the operations in RFC 6902 alone, when somebody who watches wants them
+        self.size = len(data) + (sum(map(len, patch)) if patch else 0)  # what it costs to hold it, about, in bytes
         self._encoded: dict[Callable[[Frame], Any], Any] = {}
-
-    @property
-    def size(self) -> int:
-        """What it costs to hold it, about, in bytes."""
-        return len(self.data) + (sum(map(len, self.patch)) if self.patch else 0)
 
     def encoded(self, encode: Callable[["Frame"], Encoded]) -> Encoded:
         """In the format that `encode` writes; whoever asks again is handed the same."""

@@ -1,6 +1,5 @@
 """Which plans are watched here, and by whom: planId → attachment, counted by viewers."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,6 +9,7 @@ from stream_gateway.channel import Channel
 from stream_gateway.cursor import Cursor
 from stream_gateway.plan_event import PlanEvent
 from stream_gateway.viewer import Mode, Viewer
+from stream_gateway.wake import Wake
 
 LINGER_SECONDS = 5.0
 
@@ -48,7 +48,7 @@ class Hub:
         plan_id: UUID,
         cursor: Cursor | None = None,
         mode: Mode = "deltas",
-        wake: asyncio.Event | None = None,
+        wake: Wake | None = None,
     ) -> Watch:
         """Begin to watch; `wake` as for a viewer. Whoever joins must `leave`."""
         attachment = self._watched.get(plan_id) or self._ended.get(plan_id)

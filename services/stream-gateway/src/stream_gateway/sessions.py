@@ -22,6 +22,7 @@ from stream_gateway.journal import Journal
 from stream_gateway.repository import SessionClosed, SessionOpened
 from stream_gateway.stream_response import EventStream, StreamLimits
 from stream_gateway.viewer import Mode, Reason
+from stream_gateway.wake import Wake
 
 RETRY_AFTER_SECONDS = 5
 DRAIN_SECONDS = 2.0
@@ -55,7 +56,7 @@ class Session:
     ) -> None:
         self.identity = identity
         self.reason: Reason | None = None
-        self.wake = asyncio.Event()  # something has come for one of the viewers
+        self.wake = Wake()  # something has come for one of the viewers
         self._place = place
         self._hub = hub
         self._journal = journal

@@ -170,7 +170,6 @@ class Socket:
         session = self._session
         while True:
             await session.wake.wait()
-            session.wake.clear()
             reason = session.reason
             if reason in GONE:
                 return

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from common import sse
 from common.http_protocol import has_stalled
+from common.server import send_of_server
 from stream_gateway.feed import Feed
 from stream_gateway.formats import HEADERS
 from stream_gateway.viewer import Reason
@@ -33,6 +34,10 @@ class StreamLimits:
     def age(self) -> float:
         """How long one stream may live: up to a tenth less, so that they do not end together."""
         return self.max_age * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
+
+
+def _part(body: bytes, *, more: bool = True) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 def _retry() -> bytes:
@@ -73,7 +78,7 @@ class EventStream(Response):
             timers.append(loop.call_later(max(0.0, self._expires_in), feed.close, "token_expired"))
         watcher = loop.create_task(_watch(scope, receive, feed))
         try:
-            await self._write(send)
+            await self._write(scope, send)
         finally:
             feed.close("failed")
             watcher.cancel()
@@ -83,38 +88,30 @@ class EventStream(Response):
             self._on_close()
             await asyncio.wait({watcher})
 
-    async def _write(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        await self._send(send, start)
-        await self._body(send, _retry() + self._opening)
+    async def _write(self, scope: Scope, send: Send) -> None:
+        """Each send waits until the client has taken what was sent before; who never does the server disconnects."""
+        feed, clock = self._feed, asyncio.get_running_loop().time
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        send = send_of_server(scope, send)
+        await send(_part(_retry() + self._opening))
+        self._sent_at = clock()
         self._arm()
         while True:
-            await self._feed.wait()
-            reason = self._feed.reason
+            await feed.wait()
+            reason = feed.reason
             if reason in GONE:
                 return
-            waiting = self._feed.take()
+            waiting = feed.take()
             if reason is not None:
-                await self._body(send, waiting + (_retry() + b"\n" if reason == "drain" else b""), more=False)
+                await send(_part(waiting + (_retry() + b"\n" if reason == "drain" else b""), more=False))
                 return
-            if waiting:
-                await self._body(send, waiting)
-                await self._pace()
-            elif self._is_silent():
-                await self._body(send, sse.HEARTBEAT)
-
-    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _send(self, send: Send, message: dict[str, object]) -> None:
-        """Wait until the client has taken what was sent before; who never does is disconnected by the server."""
-        await send(message)
-        self._sent_at = asyncio.get_running_loop().time()
-
-    async def _pace(self) -> None:
-        """Let snapshots gather into the next one, unless the stream is over."""
-        if self._feed.pause and self._feed.reason is None:
-            await asyncio.sleep(self._feed.pause)
+            if not waiting and not self._is_silent():
+                continue
+            await send(_part(waiting or sse.HEARTBEAT))
+            self._sent_at = clock()
+            if waiting and feed.pause and feed.reason is None:
+                # Snapshots gather into the next one, unless the stream is over.
+                await asyncio.sleep(feed.pause)
 
     def _is_silent(self) -> bool:
         return asyncio.get_running_loop().time() - self._sent_at >= self._limits.heartbeat

@@ -4,12 +4,12 @@ A viewer that reads slowly never costs more than the bound: past it the waiting 
 *stale*, which means that the next thing it gets is the plan's state at that moment.
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame
+from stream_gateway.wake import Wake
 
 # Operations as they come, the same in RFC 6902 alone, or whole documents.
 Mode = Literal["deltas", "patches", "snapshots"]
@@ -54,7 +54,7 @@ class Viewer:
         cursor: Cursor | None = None,
         mode: Mode = "deltas",
         limits: BufferLimits = DEFAULT_LIMITS,
-        wake: asyncio.Event | None = None,
+        wake: Wake | None = None,
     ) -> None:
         """`wake` is set when there is something to take; several viewers may share one, and so one writer."""
         self.cursor = cursor
@@ -67,7 +67,7 @@ class Viewer:
         self._frames: list[Frame] = []
         self._size = 0
         self._stale = False
-        self._wake = wake or asyncio.Event()
+        self._wake = wake or Wake()
 
     def follow(self, *, stale: bool) -> None:
         """Begin: with the state as it will be when it is taken, or with whatever comes next."""
@@ -116,7 +116,6 @@ class Viewer:
     async def wait(self) -> None:
         """Return when there is something to do."""
         await self._wake.wait()
-        self._wake.clear()
 
     def take(self) -> list[Frame]:
         """Everything that waits, in order; the viewer stands where the plan stands after this."""
