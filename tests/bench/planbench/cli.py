@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planbench.cores import Cores
-from planbench.document import write_page
+from planbench.document import write_capacity, write_page
 from planbench.native import NativeError, build
 from planbench.rig import Console
 from planbench.runner import PROFILES, Bench
@@ -18,6 +18,7 @@ from planbench.table import text_table
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGE = REPOSITORY / "docs" / "performance.md"
+CAPACITY = REPOSITORY / "docs" / "capacity.md"
 
 
 def main() -> int:
@@ -49,6 +50,7 @@ def _report(results: dict[str, Any], options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     if options.docs:
         write_page(PAGE, results)
+        write_capacity(CAPACITY, results)
 
 
 def _scale(options: argparse.Namespace) -> Scale:
@@ -56,7 +58,7 @@ def _scale(options: argparse.Namespace) -> Scale:
     if options.plans:
         scale = replace(scale, plans=tuple(options.plans), control=tuple(options.plans))
     if options.runs:
-        scale = replace(scale, runs=options.runs)
+        scale = replace(scale, runs=options.runs, viewed_runs=options.runs)
     if options.tokens:
         scale = replace(scale, tokens=options.tokens)
     return scale
@@ -75,5 +77,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", type=int, help="tokens of a plan")
     parser.add_argument("--runs", type=int, help="repeat what is repeated so often; medians are shown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
-    parser.add_argument("--docs", action="store_true", help="rewrite docs/performance.md and its plots")
+    parser.add_argument("--docs", action="store_true", help="rewrite docs/performance.md, its plots, and capacity.md")
     return parser

@@ -1,9 +1,10 @@
-"""The part of docs/performance.md that is generated, and the plots and the JSON that it shows."""
+"""The parts of docs/performance.md and docs/capacity.md that are generated, and the plots and the JSON they show."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from planbench.capacity_page import capacity_section
 from planbench.plots import draw_all
 from planbench.table import markdown_table
 
@@ -23,12 +24,32 @@ def write_page(page: Path, results: dict[str, Any]) -> None:
     plots = draw_all(results)
     for name, svg in plots.items():
         (folder / f"{name}.svg").write_text(svg)
+    _write_between_marks(page, _generated(results, list(plots), folder.name))
+
+
+def write_capacity(page: Path, results: dict[str, Any]) -> None:
+    """Rewrite what stands between the marks, when the run has measured all that it rests on.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    section = capacity_section(results)
+    if section is not None:
+        _write_between_marks(page, section)
+
+
+def between_marks(text: str) -> str:
+    """What is generated of a page."""
+    return text.partition(_BEGIN)[2].partition(_END)[0].strip()
+
+
+def _write_between_marks(page: Path, section: str) -> None:
     text = page.read_text()
     if text.count(_BEGIN) != 1 or text.count(_END) != 1:
         raise ValueError(f"{page} must hold one {_BEGIN} and one {_END}")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{_BEGIN}\n\n{_generated(results, list(plots), folder.name)}\n\n{_END}{after}")
+    page.write_text(f"{before}{_BEGIN}\n\n{section}\n\n{_END}{after}")
 
 
 def _generated(results: dict[str, Any], plots: list[str], folder: str) -> str:
@@ -38,7 +59,8 @@ def _generated(results: dict[str, Any], plots: list[str], folder: str) -> str:
 
 
 def _setting(results: dict[str, Any]) -> str:
-    machine, unit = results["machine"], results["yardstick"]["median"]
+    machine, yardstick = results["machine"], results["yardstick"]
+    unit = yardstick["median"]
     floors = "; ".join(
         f"{count} streams {floor['lagMs']['p50']:g} ms at the median and {floor['lagMs']['p99']:g} ms at p99"
         for count, floor in results["floor"].items()
@@ -46,7 +68,8 @@ def _setting(results: dict[str, Any]) -> str:
     return (
         f"Measured {machine['date']} on {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, "
         f"Python {machine['python']}, {machine['postgres']}, {machine['nats']}. "
-        f"The yardstick **U**, one bare ASGI event of {unit['bytes']:g} bytes, was {unit['us']:g} µs of CPU. "
+        f"The yardstick **U**, one bare ASGI event of {unit['bytes']:g} bytes, was {unit['us']:g} µs of CPU "
+        f"({yardstick['least']['us']:g} to {yardstick['most']['us']:g} in {yardstick['runs']} measurements). "
         f"The floor, source straight to client: {floors}."
     )
 

@@ -18,6 +18,8 @@ def draw_all(results: Results) -> dict[str, str]:
     for axis, label in (("plans", "plans at once"), ("length", "tokens of a plan"), ("viewers", "viewers of a plan")):
         if len(slopes.get(axis) or []) > 1:
             plots[f"slope-{axis}"] = _slope(slopes[axis], label, axis)
+    if len(slopes.get("plans") or []) > 1:
+        plots["interval"] = _interval(slopes["plans"])
     if len(slopes.get("rows") or []) > 1:
         plots["slope-rows"] = _rows(slopes["rows"])
     if profiles.get("memory"):
@@ -67,6 +69,21 @@ def _slope(points: list[Results], label: str, axis: str) -> str:
         f"Cost against {label}",
         Axis(label, nice_ticks(max(x for x, _ in series[0].points))),
         Axis(what, nice_ticks(max(y for _, y in series[0].points))),
+        series,
+    )
+
+
+def _interval(points: list[Results]) -> str:
+    """How the time between two events of a plan stretches, and what lag makes of that."""
+    series = [
+        Series("between two events", [(float(point["at"]), 1000 / point["updatesPerSecond"]) for point in points]),
+        Series("lag, p50", [(float(point["at"]), point["lagP50Ms"]) for point in points]),
+        Series("lag, p99", [(float(point["at"]), point["lagP99Ms"]) for point in points]),
+    ]
+    return line_chart(
+        "The interval stretches with the load",
+        Axis("plans at once", [float(point["at"]) for point in points], log=True),
+        Axis("ms", (0.1, 1, 10, 100, 1000, 10_000), log=True),
         series,
     )
 

@@ -13,7 +13,8 @@ class Line:
     wanted: str
     measured: str
     met: bool | None
-    in_u: str = ""
+    beside: str = ""
+    """The same as a ratio to the yardstick; where that is what is wanted, in absolute terms."""
 
 
 Results = dict[str, Any]
@@ -29,20 +30,21 @@ def lines(results: Results) -> list[Line]:
     profiles = results.get("profiles", {})
     unit = results["yardstick"]["median"]["us"]
     found: list[Line] = []
-    found += _plans(profiles.get("plans", {}))
+    found += _plans(profiles.get("plans", {}), unit)
     found += _budgets(profiles.get("plans", {}).get("150"), unit)
     found += _control(profiles.get("control", {}))
-    found += _viewers(profiles.get("viewers"), unit)
+    found += _proxied(profiles.get("proxied"))
+    found += _viewers(profiles.get("viewers"))
     found += _idle(profiles.get("idle"))
     found += _slopes(profiles.get("slopes", {}))
     found += _memory(profiles.get("memory"))
     return found
 
 
-def _most(what: str, limit: float, value: float | None, unit: str, in_u: str = "") -> Line:
+def _most(what: str, limit: float, value: float | None, unit: str, beside: str = "") -> Line:
     if value is None:
         return Line(what, f"≤ {limit:g} {unit}".strip(), _NONE, None)
-    return Line(what, f"≤ {limit:g} {unit}".strip(), f"{value:g} {unit}".strip(), value <= limit, in_u)
+    return Line(what, f"≤ {limit:g} {unit}".strip(), f"{value:g} {unit}".strip(), value <= limit, beside)
 
 
 def _least(what: str, limit: float, value: float | None, unit: str) -> Line:
@@ -59,7 +61,7 @@ def _at(found: Results | None, *path: str) -> Any:
     return found
 
 
-def _plans(plans: Results) -> Iterator[Line]:
+def _plans(plans: Results, unit: float) -> Iterator[Line]:
     for count in (20, 150, 450):
         run = plans.get(str(count))
         median, most = _at(run, "median"), _at(run, "most")
@@ -68,7 +70,8 @@ def _plans(plans: Results) -> Iterator[Line]:
             yield _most(f"{count} plans: lag {quantile}", limit, _at(median, "lagMs", quantile), "ms")
         if count in _CPU_SECONDS:
             cpu = _at(median, "cpuPer1000Tokens", "all")
-            yield _most(f"{count} plans: CPU of 1,000 tokens", _CPU_SECONDS[count], cpu, "s")
+            beside = "" if cpu is None else f"{cpu * 1000 / unit:.2f} U a token"
+            yield _most(f"{count} plans: CPU of 1,000 tokens", _CPU_SECONDS[count], cpu, "s", beside)
         if count in _UPDATES:
             least = _at(median, "updatesPerSecondLeast")
             yield _least(f"{count} plans: updates of every viewer", _UPDATES[count], least, "a second")
@@ -78,15 +81,18 @@ def _budgets(run: Results | None, unit: float) -> Iterator[Line]:
     """In yardsticks, at 150 plans. The generator's CPU is one figure: it is held against both its budgets together."""
     median = _at(run, "median")
 
-    def per_event(name: str) -> float | None:
+    def most(what: str, limit: float, name: str) -> Line:
         cpu = _at(median, "steadyCpu", name)
-        return None if cpu is None else round(cpu / median["steadyEvents"] * 1e6 / unit, 2)
+        if cpu is None:
+            return _most(what, limit, None, "U")
+        microseconds = cpu / median["steadyEvents"] * 1e6
+        return _most(what, limit, round(microseconds / unit, 2), "U", f"{microseconds:.1f} µs")
 
     tokens = None if median is None else median["steadyTokens"] / median["steadyEvents"]
     allowed = 0.5 if tokens is None else round(0.5 * tokens + 0.5, 2)
-    yield _most("generator: 0.5 U a token and 0.5 U an event, together per event", allowed, per_event("generator"), "U")
-    yield _most("NATS, per event", 0.3, per_event("nats"), "U")
-    yield _most("gateway, per event of a first viewer", 1.6, per_event("gateway"), "U")
+    yield most("generator: 0.5 U a token and 0.5 U an event, together per event", allowed, "generator")
+    yield most("NATS, per event", 0.3, "nats")
+    yield most("gateway, per event of a first viewer", 1.6, "gateway")
 
 
 def _control(control: Results) -> Iterator[Line]:
@@ -97,15 +103,23 @@ def _control(control: Results) -> Iterator[Line]:
             yield _most(f"{count} plans and starts: {name} p99", limit, _at(run, f"{key}Ms", "p99"), "ms")
 
 
-def _viewers(viewers: Results | None, unit: float) -> Iterator[Line]:
+def _proxied(proxied: Results | None) -> Iterator[Line]:
+    added = _at(proxied, "addedP50Ms")
+    what = "what the gateway adds to a call of plan-api, p50"
+    beside = "" if proxied is None else f"{proxied['throughMs']['p50'] / proxied['directMs']['p50']:.2f} times"
+    yield Line(what, "to be seen", _NONE if added is None else f"{added:g} ms", None, beside)
+
+
+def _viewers(viewers: Results | None) -> Iterator[Line]:
     median = _at(viewers, "median")
     further = _at(median, "furtherUs")
-    in_u = "" if further is None else f"{further / unit:.2f} U"
-    yield _most("a further viewer's event, to a bare ASGI event", 1.1, _at(median, "furtherToBare"), "", in_u)
+    beside = "" if further is None else f"{further:.1f} µs"
+    yield _most("a further viewer's event, to a bare ASGI event", 1.1, _at(median, "furtherToBare"), "", beside)
 
 
 def _idle(idle: Results | None) -> Iterator[Line]:
-    yield _most("idle stream: memory beyond bare ASGI", 20, _at(idle, "beyondBareKib"), "KiB")
+    beside = "" if idle is None else f"{idle['kib'] / idle['bareKib']:.2f} times bare"
+    yield _most("idle stream: memory beyond bare ASGI", 20, _at(idle, "beyondBareKib"), "KiB", beside)
     yield _most(
         "idle streams with heartbeats: loop lag p99 (/livez from outside)", 50, _at(idle, "loopLagMs", "p99"), "ms"
     )

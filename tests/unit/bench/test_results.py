@@ -21,7 +21,7 @@ def results(p50: float) -> dict[str, Any]:
     machine = dict.fromkeys(("date", "cores", "cpu", "kernel", "python", "postgres", "nats"), "?")
     return {
         "machine": machine,
-        "yardstick": {"median": {"us": 40.0, "bytes": 380}},
+        "yardstick": typical([{"us": 40.0, "bytes": 380}]),
         "floor": {"150": {"lagMs": lag, "lagSteps": [[100, 0.5], [200, 1.0]]}},
         "profiles": {"plans": {"20": {**typical([run, run]), "lagSteps": [[5000, 0.5], [9000, 1.0]]}}},
     }
@@ -38,6 +38,15 @@ def test_lines_say_met_or_not(p50: float, met: bool) -> None:
     found = lines(results(p50))
     assert line_of(found, "20 plans: lag p50").met is met
     assert line_of(found, "450 plans: lag p99").met is None
+
+
+def test_what_the_gateway_adds_is_shown() -> None:
+    """Nothing was promised of it, so it is neither met nor not; it stands there all the same."""
+    found = results(5.0)
+    assert line_of(lines(found), "what the gateway adds").measured == "not measured"
+    found["profiles"]["proxied"] = {"addedP50Ms": 0.8, "directMs": {"p50": 1.6}, "throughMs": {"p50": 2.4}}
+    line = line_of(lines(found), "what the gateway adds")
+    assert (line.measured, line.beside, line.met) == ("0.8 ms", "1.50 times", None)
 
 
 def test_typical_runs() -> None:

@@ -39,6 +39,8 @@ def _point(at: int, figures: dict[str, Any]) -> dict[str, Any]:
         "cpuSeconds": round(sum(figures["steadyCpu"].values()) / figures["steadySeconds"], 4),
         "cpuPer1000Tokens": figures["cpuPer1000Tokens"]["all"],
         "gatewayUsPerEvent": round(figures["steadyCpu"]["gateway"] / figures["steadyEvents"] * 1e6, 2),
+        "updatesPerSecond": figures["updatesPerSecond"],
+        "eventBytes": figures["eventBytes"],
         "lagP50Ms": figures["lagMs"]["p50"],
         "lagP99Ms": figures["lagMs"]["p99"],
     }
