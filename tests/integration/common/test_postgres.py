@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from common.postgres import Database, DatabaseUnavailableError, open_database
+from common.tasks import end
 
 
 @pytest.fixture
@@ -64,6 +65,18 @@ async def test_nobody_at_the_address_is_an_outage() -> None:
         with pytest.raises(DatabaseUnavailableError):
             await away.execute("SELECT 1")
         assert not away.reachable
+
+
+async def test_connections_are_open_before_they_are_needed(database: str) -> None:
+    """All but two of the pool's, without anybody having asked for one; and whoever asks meanwhile gets one."""
+    async with open_database(SecretStr(database), "warm", size=5) as opened, asyncio.timeout(10):
+        warming = asyncio.create_task(opened.keep_warm())
+        try:
+            others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'warm' AND pid <> pg_backend_pid()"
+            while await opened.fetchval(others) < 2:
+                await asyncio.sleep(0.01)
+        finally:
+            await end(warming)
 
 
 async def test_what_is_notified_is_heard_until_the_connection_is_lost(database: str) -> None:

@@ -103,6 +103,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
         broker.on_connect(callback)
     intake = JobIntake(broker, runs, service, settings.attempts)
     loops = {
+        "connections": database.keep_warm,
         "publisher": publisher.run,
         "usage": recorder.run,
         "pacer": pacer.run,

@@ -76,6 +76,7 @@ async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Depende
     reconciler = Reconciler(database, generator, settlement, patience)
     admission = Admission(database, broker, outbox, reconciler, policy)
 
+    await stack.enter_async_context(background("connections", database.keep_warm))
     await stack.enter_async_context(background("outbox", outbox.run))
     await stack.enter_async_context(background("outcomes", Outcomes(broker, settlement).run))
     await stack.enter_async_context(background("reconciler", reconciler.run))

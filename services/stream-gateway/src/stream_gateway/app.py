@@ -110,6 +110,7 @@ async def open_services(
     repository = Repository(database)
     journal = Journal(repository)
     opened.push_async_callback(journal.close)
+    await opened.enter_async_context(background("connections", database.keep_warm))
     await opened.enter_async_context(background("journal", journal.run))
     lag = LoopLag()
     await opened.enter_async_context(background("lag", lag.measure))
