@@ -79,6 +79,20 @@ async def test_connections_are_open_before_they_are_needed(database: str) -> Non
             await end(warming)
 
 
+async def test_a_statement_is_one_round_trip(database: str) -> None:
+    """Nothing follows it when its connection goes back, unless a transaction was left open: that is rolled back."""
+    last = "SELECT query FROM pg_stat_activity WHERE application_name = 'once' AND pid <> pg_backend_pid()"
+    async with (
+        open_database(SecretStr(database), "once", size=1) as once,
+        open_database(SecretStr(database), "other", size=1) as other,
+    ):
+        assert await once.fetchval("SELECT 42") == 42
+        assert await other.fetchval(last) == "SELECT 42"
+        async with once.connection() as connection:
+            await connection.execute("BEGIN; CREATE TABLE left_open ()")
+        assert await once.fetchval("SELECT to_regclass('left_open')") is None
+
+
 async def test_what_is_notified_is_heard_until_the_connection_is_lost(database: str) -> None:
     """Each payload once and in order; a connection that the server ends is an outage, and the pool gets it back."""
     heard: asyncio.Queue[str] = asyncio.Queue()

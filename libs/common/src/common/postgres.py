@@ -60,6 +60,13 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await connection.set_type_codec(name, encoder=_dumps, decoder=orjson.loads, schema="pg_catalog")
 
 
+async def _leave_as_it_is(_: Connection) -> None:
+    """Nobody here changes a session for good, and asyncpg itself rolls back what is open.
+
+    Its own way asks the server to reset everything each time, which is a second round trip for each statement.
+    """
+
+
 class Database:
     """Postgres as repositories and use cases see it. Open with `open_database`.
 
@@ -174,6 +181,7 @@ async def open_database(
         server_settings={"application_name": name},
         target_session_attrs=SessionAttribute.read_write,
         init=_prepare,
+        reset=_leave_as_it_is,
     )
     await pool
     try:
