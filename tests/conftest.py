@@ -13,6 +13,8 @@ import structlog
 # can run into its parser's recursion count.
 from hypothesis import settings
 
+from testkit import whole_run
+
 settings.register_profile("planstream", deadline=None)
 settings.load_profile("planstream")
 
@@ -20,6 +22,11 @@ settings.load_profile("planstream")
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 _ROOM_BYTES = 4 * 1024**3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read all that the tests and their services say."""
+    config.pluginmanager.register(whole_run)
 
 
 def _memory() -> Path | None:
@@ -43,5 +50,9 @@ def server_folder() -> Iterator[Callable[[str], Path]]:
         return made[-1]
 
     yield make
-    for folder in made:
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for folder in made:
+            whole_run.require_clean_logs(folder)
+    finally:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)

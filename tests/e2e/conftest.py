@@ -11,6 +11,7 @@ from local_stack import Stack, running_stack
 from local_stack.opening import Rewire
 from testkit import OpenStack
 from testkit.secrecy import SECRET_SETTINGS, passwords_of, require_silence, with_secret_key
+from testkit.whole_run import require_clean_logs
 
 # A model that is quicker than the tests' patience. A test scripts anything else with the emulator's control API.
 _QUICK = {"EMULATOR_TTFT_SECONDS": "0.05", "EMULATOR_TOKENS_PER_SECOND": "800"}
@@ -46,6 +47,10 @@ def open_stack(server_folder: Callable[[str], Path], tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="session")
 async def stack(open_stack: OpenStack) -> AsyncIterator[Stack]:
-    """The stack that most tests share, two of each: use a user of your own, and leave it running."""
+    """The stack that most tests share, two of each: use a user of your own, and leave it running.
+
+    Nothing is broken in it, so that nothing may make it answer with a server's error.
+    """
     async with open_stack(generators=2, gateways=2) as running:
         yield running
+    require_clean_logs(running.directory, frozenset())

@@ -19,6 +19,7 @@ from testkit.fault_table import Row, table, write_docs, write_json
 from testkit.proxy import open_switchboard
 from testkit.recovery import healthy
 from testkit.scale import Pace, Scale
+from testkit.secrecy import SECRET_SETTINGS, passwords_of, with_secret_key
 from testkit.trial import Arena
 
 SERVICES = ("plan-api", "generator-1", "generator-2", "gateway-1", "gateway-2")
@@ -120,8 +121,13 @@ async def shared_arena(
     async with open_switchboard(SERVICES) as switchboard:
         try:
             async with running_stack(
-                directory, _SETTINGS, generators=2, gateways=2, rewire=switchboard.rewire
+                directory,
+                {**_SETTINGS, **SECRET_SETTINGS},
+                generators=2,
+                gateways=2,
+                rewire=with_secret_key(switchboard.rewire),
             ) as stack:
+                passwords_of(stack)
                 await record_versions(stack)
                 yield Arena(stack, switchboard, *load, seed, GRACE_SECONDS, [])
         finally:

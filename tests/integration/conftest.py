@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import nats
@@ -23,6 +24,7 @@ from local_stack.nats import NatsServer, speaks_jetstream
 from local_stack.ports import free_port
 from local_stack.postgres import PostgresServer
 from local_stack.roles import other_database, service_url
+from testkit.secrecy import keep, keep_passwords
 
 _CONTAINERS = os.environ.get("TEST_BACKENDS") == "containers"
 _START_SECONDS = 60
@@ -51,6 +53,7 @@ async def postgres_url(server_directory: Path) -> AsyncIterator[str]:
     server.process.start()
     try:
         await server.ready()
+        keep_passwords(server.url("postgres"))
         yield server.url("postgres")
     finally:
         await server.process.stop()
@@ -120,6 +123,9 @@ async def _nats(directory: Path) -> AsyncIterator[NatsServer]:
         opened.push_async_callback(server.process.stop)
         server.process.start()
         await server.ready()
+        password = urlsplit(server.url).password
+        assert password, "the embedded server has one"
+        keep(password)
         yield server
 
 

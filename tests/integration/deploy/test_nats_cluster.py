@@ -18,6 +18,7 @@ from common.settings import NatsOptions
 from local_stack.nats import NatsServer
 from local_stack.ports import LOOPBACK, free_port
 from testkit.guarded_nats import NAMES, USERS
+from testkit.secrecy import keep
 
 pytestmark = pytest.mark.full
 
@@ -29,7 +30,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         taken: set[int] = set()
-        self.passwords = {name: f"s{secrets.token_hex(12)}" for name in NAMES}
+        self.passwords = {name: keep(f"s{secrets.token_hex(12)}") for name in NAMES}
         environment = {f"NATS_{name.upper().replace('-', '_')}_PASSWORD": word for name, word in self.passwords.items()}
         routes = [free_port(taken) for _ in range(NODES)]
         known = ", ".join(f'"nats://{LOOPBACK}:{port}"' for port in routes)

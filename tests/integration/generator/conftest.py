@@ -21,6 +21,7 @@ from generator.settings import Settings
 from openrouter_emulator import RunningEmulator, running_emulator
 from openrouter_emulator import Settings as EmulatorSettings
 from testkit.generator_process import TOKEN, Generator, StartGenerator, serve
+from testkit.secrecy import OPENROUTER_KEY
 
 
 class Owner:
@@ -133,7 +134,7 @@ async def start_generator(
             "database_url": SecretStr(database_url),
             "nats_url": SecretStr(nats_url),
             "service_token": SecretStr(TOKEN),
-            "openrouter_api_key": SecretStr("sk-test"),
+            "openrouter_api_key": SecretStr(OPENROUTER_KEY),
             "openrouter_base_url": emulator.base_url,
             "shutdown_seconds": 0.3,
         }

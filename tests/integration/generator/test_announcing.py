@@ -46,6 +46,7 @@ async def test_the_sweep_announces_what_nobody_has(
     assert (await generator.call("GET", f"/internal/plans/{job.plan_id}")).json()["attempt"] == 2
 
 
+@pytest.mark.provokes("crash", "the stream is deleted")
 async def test_lost_streams_are_made_again(client: Client, start_generator: StartGenerator, new_job: NewJob) -> None:
     """Rule 9: a broker that has lost its store gets streams and consumer back, and jobs and outcomes flow on."""
     await start_generator()

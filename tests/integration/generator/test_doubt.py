@@ -99,6 +99,7 @@ async def test_who_stood_still_says_nothing_until_a_save_has_matched(
         assert (await watcher.until(lambda _: True, after=said + 1))["seq"] == first["seq"] + 1
 
 
+@pytest.mark.provokes("crash", "the client of NATS logs what it meets while NATS is away")
 async def test_a_plan_outlives_an_outage_of_nats(
     private_nats: "NatsServer",
     start_generator: StartGenerator,
@@ -125,6 +126,7 @@ async def test_a_plan_outlives_an_outage_of_nats(
         assert (await watcher.until(lambda _: True, after=said + 1))["seq"] == first["seq"] + 1
 
 
+@pytest.mark.provokes("crash", "the client of NATS logs what it meets while NATS is away")
 async def test_an_outage_of_nats_is_nobodys_absence(
     private_nats: "NatsServer",
     start_generator: StartGenerator,

@@ -12,9 +12,10 @@ from common.generator_client import GeneratorClient, open_service_client
 from common.server import Draining
 from generator.app import create_app
 from generator.settings import Settings
+from testkit.secrecy import OPENROUTER_KEY, SERVICE_TOKEN
 from testkit.serving import serving
 
-TOKEN = SecretStr("a-service-token-for-tests")
+TOKEN = SecretStr(SERVICE_TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ async def test_the_row_has_the_weeks_that_the_caller_knows(
         database_url=SecretStr(await migrated("generator")),
         nats_url=SecretStr("nats://127.0.0.1:1"),
         service_token=TOKEN,
-        openrouter_api_key=SecretStr("sk-test"),
+        openrouter_api_key=SecretStr(OPENROUTER_KEY),
     )
     async with serving(create_app(settings, Draining())) as url, open_service_client(TOKEN) as client:
         generator, plan_id = GeneratorClient(client, (url,)), uuid4()

@@ -6,9 +6,10 @@ from pydantic import SecretStr
 from common.server import Draining
 from generator.app import create_app
 from generator.settings import Settings
+from testkit.secrecy import OPENROUTER_KEY, SERVICE_TOKEN
 from testkit.serving import serving
 
-TOKEN = "a-service-token-for-tests"
+TOKEN = SERVICE_TOKEN
 
 
 async def test_postgres_is_down_once_it_did_not_answer() -> None:
@@ -17,7 +18,7 @@ async def test_postgres_is_down_once_it_did_not_answer() -> None:
         database_url=SecretStr("postgresql://nobody:x@127.0.0.1:1/none"),
         nats_url=SecretStr("nats://127.0.0.1:1"),
         service_token=SecretStr(TOKEN),
-        openrouter_api_key=SecretStr("sk-test"),
+        openrouter_api_key=SecretStr(OPENROUTER_KEY),
     )
     app = create_app(settings, Draining())
     headers = {"Authorization": f"Bearer {TOKEN}"}

@@ -37,9 +37,10 @@ from plan_api.reconcile import Reconciler
 from plan_api.settings import Settings
 from plan_api.settlement import Settlement
 from plan_api.verdict import Patience
+from testkit.secrecy import SERVICE_TOKEN
 from testkit.serving import serving
 
-TOKEN = "a-service-token-for-tests"
+TOKEN = SERVICE_TOKEN
 PLAN = {"monthly_summary": "A month of steady work.", "weekly_breakdown": []}
 TABLES = (
     "user_goals_and_preferences",

@@ -81,6 +81,7 @@ async def test_the_consumer_settles_and_acks(
     assert (await plan_api.status(plan_id), await plan_api.balance(user)) == ("failed", (0, 0))
 
 
+@pytest.mark.provokes("crash", "the stream is deleted")
 async def test_the_consumer_comes_back_when_its_stream_is_lost(
     plan_api: "PlanApi", user: UUID, nats_url: str, until: Until, outcome_of_plan: News
 ) -> None:

@@ -93,6 +93,7 @@ async def test_a_generator_that_is_away_leaves_the_reservation(launch: Launch, u
     assert await api.balance(user) == (1, 0)
 
 
+@pytest.mark.provokes("crash", "the scripted generator breaks off")
 async def test_a_lost_answer_is_found_by_the_reconciler(launch: Launch, user: UUID) -> None:
     """The plan was written, its answer lost: the generator's row settles it."""
     api = await launch(NO_NATS)

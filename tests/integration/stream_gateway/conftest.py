@@ -21,6 +21,7 @@ from stream_gateway.socket_protocol import WEBSOCKETS
 from testkit.gateway.backend import TOKEN, Backend, row_of
 from testkit.gateway.owner import Owner
 from testkit.gateway.stream import SECONDS, Gateway, ready
+from testkit.secrecy import require_plain_answer
 from testkit.serving import serving
 
 # The names by which the tests annotate what they are given.
@@ -36,6 +37,12 @@ async def _until(condition: Callable[[], bool], seconds: float = SECONDS) -> Non
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def _require_plain_answer(answer: httpx.Response) -> None:
+    """Of the gateway; what the scripted plan-api says, it says to the test: all that it was sent."""
+    if answer.status_code != httpx.codes.ACCEPTED:
+        await require_plain_answer(answer)
 
 
 @pytest.fixture
@@ -83,7 +90,10 @@ async def make_gateway(
             )
             draining = Draining()
             url = await opened.enter_async_context(serving(create_app(settings, draining), websockets=WEBSOCKETS))
-            client = await opened.enter_async_context(httpx.AsyncClient(base_url=url, timeout=SECONDS, trust_env=False))
+            look: Any = {"response": [_require_plain_answer]}
+            client = await opened.enter_async_context(
+                httpx.AsyncClient(base_url=url, timeout=SECONDS, trust_env=False, event_hooks=look)
+            )
             return Gateway(url, draining, client)
 
         yield make
@@ -107,7 +117,8 @@ async def spawned(
         "AUTH_MODE": "dev",
     }
     command = (sys.executable, "-m", "stream_gateway", "serve")
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
+    # Its output is the test's, where all output is read for secrets and crashes.
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
     url = f"http://127.0.0.1:{environment['PORT']}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:

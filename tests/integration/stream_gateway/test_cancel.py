@@ -15,6 +15,7 @@ from common.contracts.internal import PlanView
 from common.server import Draining
 from stream_gateway.app import Dependencies, open_services
 from stream_gateway.settings import Settings
+from testkit.secrecy import SERVICE_TOKEN
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
@@ -114,7 +115,7 @@ async def test_a_cancel_that_was_accepted_outlives_the_shutdown(
         host="127.0.0.1",
         database_url=SecretStr(await migrated("stream_gateway")),
         nats_url=SecretStr("nats://127.0.0.1:1"),
-        service_token=SecretStr("a-service-token-for-tests"),
+        service_token=SecretStr(SERVICE_TOKEN),
         generator_urls=backend.url,
         auth_mode="dev",
     )

@@ -82,6 +82,7 @@ async def test_while_nats_is_away_plans_are_followed_over_http(
     assert stream.names == ["connected", "snapshot", "complete"]
 
 
+@pytest.mark.provokes("crash", "the client of NATS logs what it meets while NATS is away")
 async def test_a_restart_of_nats_costs_a_snapshot(
     make_gateway: "GatewayFactory",
     private_nats: "NatsServer",
@@ -112,6 +113,7 @@ async def test_a_restart_of_nats_costs_a_snapshot(
     assert stream.document == {"monthly_summary": "before during after"}
 
 
+@pytest.mark.provokes("5xx", "nobody is reachable")
 async def test_nobody_reachable_is_said_and_mended(
     gateway: "Gateway", user: UUID, backend: "Backend", make_row: Callable[..., PlanView]
 ) -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from local_stack.ports import free_port
 from testkit.gateway.backend import TOKEN
+from testkit.secrecy import JWT_SECRET
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
 
 APP, EVIL = "https://app.example.test", "https://evil.test"
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 JWT = {"auth_mode": "jwt", "jwt_secret": SECRET, "jwt_issuer": "i", "jwt_audience": "a", "allowed_origins": APP}
 ROUTES = (
     "/",
@@ -195,6 +196,7 @@ async def _answers(client: httpx.AsyncClient) -> bool:
         return False
 
 
+@pytest.mark.provokes("5xx", "plan-api is away")
 async def test_no_secret_is_answered_or_logged(
     spawned: tuple[httpx.AsyncClient, Path], user: UUID, backend: "Backend"
 ) -> None:

@@ -12,11 +12,12 @@ from uuid import UUID
 import asyncpg
 
 from testkit.gateway.socket import socket
+from testkit.secrecy import SERVICE_TOKEN
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Gateway, GatewayFactory, Owner
 
-TOKEN = "a-service-token-for-tests"
+TOKEN = SERVICE_TOKEN
 MUTE_HANDSHAKE = (
     b"GET /api/streaming/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"X-User-Id: %b\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
+
+from testkit.secrecy import SERVICE_TOKEN
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory
@@ -54,7 +57,7 @@ async def test_a_request_goes_on_with_who_the_user_is_and_little_else(
     told = response.json()
     assert (told["path"], told["query"]) == ("/api/plan/inputs", "cursor=a%2Bb&limit=2&empty=")
     sent = told["headers"]
-    assert sent["authorization"] == "Bearer a-service-token-for-tests"
+    assert sent["authorization"] == f"Bearer {SERVICE_TOKEN}"
     assert sent["x-user-id"] == str(user)
     assert (sent["idempotency-key"], sent["content-type"], told["body"]) == ("key", "application/json", '{"a":1}')
     assert not {"cookie", "x-hop", "x-forwarded-for"} & sent.keys()
@@ -140,6 +143,7 @@ async def test_no_path_leads_out_of_api_plan(gateway: "Gateway", user: UUID, bac
     assert backend.seen == []
 
 
+@pytest.mark.provokes("5xx", "the service token is another")
 async def test_what_plan_api_says_of_our_token_does_not_reach_the_client(
     make_gateway: "GatewayFactory", user: UUID
 ) -> None:
@@ -178,6 +182,7 @@ async def test_the_page_is_served_and_talks_to_nobody_else(gateway: "Gateway") -
     assert "http" not in page.text
 
 
+@pytest.mark.provokes("5xx", "the gateway is told to end")
 async def test_health_says_what_is_there(gateway: "Gateway") -> None:
     """Alive and ready, with the dependencies named."""
     assert (await gateway.client.get("/livez")).json() == {"status": "alive"}

@@ -10,11 +10,12 @@ import pytest
 
 from stream_gateway.auth import LEEWAY_SECONDS
 from stream_gateway.auth.session_cookie import PLAIN_NAME, SECURE_NAME
+from testkit.secrecy import JWT_SECRET
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Gateway, GatewayFactory, Owner
 
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 APP, EVIL = "https://app.example.test", "https://evil.test"
 JWT = {
     "auth_mode": "jwt",

@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from testkit.raw_http import ask, request
+from testkit.secrecy import JWT_SECRET, SERVICE_TOKEN
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory
 
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 JWT = {"auth_mode": "jwt", "jwt_secret": SECRET, "jwt_issuer": "i", "jwt_audience": "a"}
 VICTIM = UUID("7d0e8f4c-52a4-4f3e-9a70-3c1b8f1f1a01")
 # Lines that would make plan-api, or what stands in between, believe in another user, path, method or sender.
@@ -51,7 +52,7 @@ async def test_plan_api_hears_of_the_user_from_the_gateway_alone(
     told = orjson.loads(answer.body)
     assert (told["path"], told["query"]) == ("/api/plan/quota", "limit=2")
     assert told["headers"]["x-user-id"] == str(user)
-    assert told["headers"]["authorization"] == "Bearer a-service-token-for-tests"
+    assert told["headers"]["authorization"] == f"Bearer {SERVICE_TOKEN}"
     assert told["headers"].keys() <= SENT_ON | OF_THE_CLIENT
     assert str(VICTIM).encode() not in answer.body
     assert backend.seen == [("GET", "/api/plan/quota")]

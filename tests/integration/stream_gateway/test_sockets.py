@@ -16,6 +16,7 @@ from stream_gateway.auth.session_cookie import SECURE_NAME
 from stream_gateway.socket import MAX_PLANS, MAX_REFUSED
 from stream_gateway.socket_protocol import MAX_MESSAGE_BYTES
 from testkit.gateway.socket import Socket, socket
+from testkit.secrecy import JWT_SECRET
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Until = Callable[..., Awaitable[None]]
 APP, EVIL = "https://app.example.test", "https://evil.test"
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 JWT = {"auth_mode": "jwt", "jwt_secret": SECRET, "jwt_issuer": "i", "jwt_audience": "a", "allowed_origins": APP}
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from common import sse
 from stream_gateway.auth import LEEWAY_SECONDS
+from testkit.secrecy import JWT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
 
 PATH = "/api/streaming/generate-plan"
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 JWT = {"auth_mode": "jwt", "jwt_secret": SECRET, "jwt_issuer": "https://issuer.test", "jwt_audience": "planstream"}
 
 
@@ -63,7 +64,7 @@ async def test_a_start_streams_at_once(
     [request] = backend.requests
     assert request["headers"]["x-user-id"] == str(user)
     assert request["headers"]["idempotency-key"] == "k-1"
-    assert request["headers"]["authorization"].startswith("Bearer a-service-token")
+    assert request["headers"]["authorization"].startswith("Bearer canary")
     assert request["body"]["onDisconnectDefault"] == "abort"
 
 
@@ -83,6 +84,7 @@ async def test_a_client_that_asks_for_json_gets_addresses(gateway: "Gateway", us
         assert (await stream.event("connected"))["phase"] == "queued"
 
 
+@pytest.mark.provokes("5xx", "plan-api refuses")
 @pytest.mark.parametrize(
     ("status", "code"), [(402, "quota_exceeded"), (409, "idempotency_conflict"), (503, "unavailable")]
 )
@@ -151,6 +153,7 @@ async def test_the_cap_on_streams_refuses_before_the_admission(
     assert (await _begin(gateway, user))[0] == 200
 
 
+@pytest.mark.provokes("5xx", "the gateway is told to end")
 async def test_a_drain_during_the_admission_loses_no_plan(
     gateway: "Gateway", user: UUID, backend: "Backend", until: "Callable[..., Awaitable[None]]"
 ) -> None:
@@ -195,6 +198,7 @@ async def test_tokens_are_checked_and_end_the_stream(
         assert await stream.end() == "snapshot"
 
 
+@pytest.mark.provokes("5xx", "plan-api is away")
 async def test_plan_api_away_is_503(gateway: "Gateway", user: UUID, make_gateway: "GatewayFactory") -> None:
     """Nobody at plan-api's address: unavailable, with when to come again, on every route that needs it."""
     lonely = await make_gateway(plan_api_url="http://127.0.0.1:1")

@@ -17,8 +17,9 @@ from common.fold import apply
 from common.server import Draining, listen
 from generator.app import create_app
 from generator.settings import Settings
+from testkit.secrecy import SERVICE_TOKEN
 
-TOKEN = "a-service-token-for-tests"
+TOKEN = SERVICE_TOKEN
 DEADLINE = 20.0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from local_stack.nats import NatsServer
 from local_stack.ports import LOOPBACK, free_port
+from testkit.secrecy import keep
 
 USERS = Path(__file__).parents[3] / "deploy" / "nats" / "users.conf"
 NAMES = ("plan-api", "generator", "stream-gateway", "operator")
@@ -28,7 +29,7 @@ class GuardedNats:
 @asynccontextmanager
 async def guarded_nats(folder: Path) -> AsyncIterator[GuardedNats]:
     """The server with the deployment's own file of users."""
-    passwords = {name: f"s{secrets.token_hex(12)}" for name in NAMES}
+    passwords = {name: keep(f"s{secrets.token_hex(12)}") for name in NAMES}
     environment = {f"NATS_{name.upper().replace('-', '_')}_PASSWORD": word for name, word in passwords.items()}
     server = NatsServer(
         folder / "nats",

@@ -14,16 +14,23 @@ from local_stack.roles import SERVICES, service_url
 
 # Part of every secret that a test can choose; nothing else holds it.
 CANARY: Final = "canary-5b1c"
+# A JSON Web Token, whoever made it: nothing that is not for a client alone may show one.
+_TOKEN: Final = re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{20,}")
+# Passwords that are made anew for each server, told by whoever made it.
+_kept: set[str] = set()
+SERVICE_TOKEN: Final = f"{CANARY}-service-token-of-32-bytes-or-more"
+JWT_SECRET: Final = f"{CANARY}-jwt-secret-of-at-least-32-bytes"
+OPENROUTER_KEY: Final = f"{CANARY}-key"
 # For a stack's environment. In development the gateway does not use the first; it must not tell it either.
 SECRET_SETTINGS: Final = {
-    "JWT_SECRET": f"{CANARY}-jwt-secret-of-at-least-32-bytes",
-    "SERVICE_TOKEN": f"{CANARY}-service-token-of-32-bytes-or-more",
+    "JWT_SECRET": JWT_SECRET,
+    "SERVICE_TOKEN": SERVICE_TOKEN,
     "SERVICE_TOKEN_PREVIOUS": f"{CANARY}-previous-service-token-of-32-bytes",
 }
 # What a client may carry beside what it is known by.
 SECRET_HEADERS: Final = {"Authorization": f"Bearer {CANARY}-token", "Cookie": f"planstream={CANARY}-cookie; a={CANARY}"}
 # A crash in a service's log: a stack trace, or an answer that nobody has thought of.
-_CRASH: Final = re.compile(r'Traceback \(most recent call last\)|"request\.crashed"|"status": 500\b')
+_CRASH: Final = re.compile(r"Traceback \(most recent call last\)|\b(request|task|plan)\.crashed\b|\bstatus\W{1,4}500\b")
 
 
 def with_secret_key(rewire: Rewire | None) -> Rewire:
@@ -33,22 +40,44 @@ def with_secret_key(rewire: Rewire | None) -> Rewire:
         changed = environment if rewire is None else rewire(service, environment)
         if "OPENROUTER_API_KEY" not in changed:
             return changed
-        return {**changed, "OPENROUTER_API_KEY": f"{CANARY}-key"}
+        return {**changed, "OPENROUTER_API_KEY": OPENROUTER_KEY}
 
     return change
 
 
+def keep(secret: str) -> str:
+    """From now on this must stand in no output of this process' tests, nor in a log; answers with it."""
+    _kept.add(secret)
+    return secret
+
+
+def kept() -> frozenset[str]:
+    """All that `keep` was told of."""
+    return frozenset(_kept)
+
+
+def keep_passwords(admin_url: str, *urls: str) -> set[str]:
+    """`keep` those in the addresses, and those of the services' roles, which follow from the administrator's."""
+    each_role = (service_url(admin_url, service) for service in SERVICES)
+    passwords = {unquote(password) for url in (admin_url, *urls, *each_role) if (password := urlsplit(url).password)}
+    _kept.update(passwords)
+    return passwords
+
+
 def passwords_of(stack: Stack) -> set[str]:
     """Those of the database, for the administrator and each service, and of NATS: made anew for every stack."""
-    addresses = stack.addresses
-    urls = [addresses.admin_url, addresses.nats_url, *(service_url(addresses.admin_url, each) for each in SERVICES)]
-    return {unquote(password) for url in urls if (password := urlsplit(url).password)}
+    return keep_passwords(stack.addresses.admin_url, stack.addresses.nats_url)
 
 
-def told(text: str, secrets: Iterable[str]) -> list[str]:
-    """Lines that tell a secret or a crash, shortened."""
+def told(text: str, secrets: Iterable[str], *, crashes: bool = True, secrets_too: bool = True) -> list[str]:
+    """Lines that tell a crash or a secret, shortened."""
     marks = (CANARY, *secrets)
-    return [line[:500] for line in text.splitlines() if _CRASH.search(line) or any(mark in line for mark in marks)]
+
+    def bad(line: str) -> bool:
+        secret = secrets_too and (_TOKEN.search(line) or any(mark in line for mark in marks))
+        return bool(secret or (crashes and _CRASH.search(line)))
+
+    return [line[:500] for line in text.splitlines() if bad(line)]
 
 
 def require_silence(logs: Path, secrets: Iterable[str]) -> None:
@@ -70,7 +99,7 @@ async def require_plain_answer(answer: httpx.Response) -> None:
     Raises:
         AssertionError: it does.
     """
-    said = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+    said = "\n".join(f"{name}: {value}" for name, value in answer.headers.items() if name != "set-cookie")
     if answer.headers.get("content-type", "").startswith(
         ("application/json", "application/problem+json", "text/plain")
     ):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,6 +20,8 @@ from stream_gateway.settings import Settings
 APP = "https://app.test"
 
 
+@pytest.mark.provokes("5xx", "a bug")
+@pytest.mark.provokes("crash", "a bug")
 async def test_a_crash_is_answered_with_all_headers_and_logged_with_the_id() -> None:
     """A page can read what went wrong, which says nothing of the inside; every line that is logged has the id."""
     bound: list[dict[str, Any]] = []

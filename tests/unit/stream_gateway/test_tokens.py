@@ -16,8 +16,9 @@ from common.contracts.errors import ErrorCode
 from common.problems import ApiError
 from stream_gateway.auth.key_set import KeySet, VerificationKey
 from stream_gateway.auth.tokens import LEEWAY_SECONDS, MAX_TOKEN_CHARS, JwtAuthenticator, SharedSecret
+from testkit.secrecy import JWT_SECRET
 
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SECRET = JWT_SECRET
 USER = uuid4()
 PRIVATE = rsa.generate_private_key(65537, 2048)
 PUBLIC: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(PRIVATE.public_key())) | {"kid": "k"}

@@ -16,8 +16,9 @@ from common.contracts.errors import ErrorCode
 from common.contracts.events import Progress
 from common.contracts.internal import Admitted, CancelRequest, Generation, PlanQuery, PlanQueryResult, PlanView
 from common.contracts.public import Batch, BatchItem, BatchRefusal, BatchRequest
+from testkit.secrecy import SERVICE_TOKEN
 
-TOKEN = "a-service-token-for-tests"
+TOKEN = SERVICE_TOKEN
 
 
 def progress_of(percent: float = 0, phase: Literal["streaming"] | None = "streaming") -> Progress:
