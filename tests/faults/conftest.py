@@ -70,6 +70,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Most faults run in `make faults` alone: they take long, or their deadlines want the machine for themselves."""
+    # Of the services, the logs are read for crashes, when the stack has ended.
+    item.add_marker(pytest.mark.provokes("crash", "asyncio logs connections that the tests' own proxies cut"))
     if "arena" in getattr(item, "fixturenames", ()) and item.path.stem != "test_essentials":
         item.add_marker("faults")
 

@@ -30,7 +30,9 @@ SECRET_SETTINGS: Final = {
 # What a client may carry beside what it is known by.
 SECRET_HEADERS: Final = {"Authorization": f"Bearer {CANARY}-token", "Cookie": f"planstream={CANARY}-cookie; a={CANARY}"}
 # A crash in a service's log: a stack trace, or an answer that nobody has thought of.
-_CRASH: Final = re.compile(r"Traceback \(most recent call last\)|\b(request|task|plan)\.crashed\b|\bstatus\W{1,4}500\b")
+_CRASH: Final = re.compile(r'Traceback \(most recent call last\)|\b(request|task|plan)\.crashed\b|"status": 500\b')
+# A loop that lost NATS says where and begins anew, which is no crash.
+_OUTAGE: Final = re.compile(r'(?=.*"loop\.failed").*\bnats\.(js\.)?errors\.')
 
 
 def with_secret_key(rewire: Rewire | None) -> Rewire:
@@ -75,7 +77,7 @@ def told(text: str, secrets: Iterable[str], *, crashes: bool = True, secrets_too
 
     def bad(line: str) -> bool:
         secret = secrets_too and (_TOKEN.search(line) or any(mark in line for mark in marks))
-        return bool(secret or (crashes and _CRASH.search(line)))
+        return bool(secret or (crashes and _CRASH.search(line) and not _OUTAGE.match(line)))
 
     return [line[:500] for line in text.splitlines() if bad(line)]
 
