@@ -25,6 +25,7 @@ STALL_SECONDS: Final = 30.0
 LEAST_TAKEN: Final = 32 * 1024  # bytes
 
 EXTENSION: Final = "planstream.connection"
+_WRITER: Final = "planstream.writer"
 
 
 class Patience:
@@ -66,6 +67,25 @@ class Patience:
         transport.abort()
 
 
+class PartWriter:
+    """Writes parts of a body that goes on, at once and without a task.
+
+    For a response whose start was sent with its length unsaid, which uvicorn therefore sends in chunks.
+    """
+
+    def __init__(self, protocol: "BoundedHttpProtocol") -> None:
+        self._protocol = protocol
+
+    @property
+    def ready(self) -> bool:
+        """Whether the client is there and has taken everything; else only the usual `send` is right, which waits."""
+        return not (self._protocol.flow.write_paused or self._protocol.transport.is_closing())
+
+    def write(self, part: bytes) -> None:
+        """Write a part, which must not be empty: that would be the end (RFC 9112, section 7.1)."""
+        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+
+
 class BoundedHttpProtocol(BoundedRequests):
     """One connection. What a request's application may ask about it is in its scope: see `has_stalled`."""
 
@@ -74,6 +94,7 @@ class BoundedHttpProtocol(BoundedRequests):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience = Patience(self, self.stall_seconds)
+        self._writer = PartWriter(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin."""
@@ -83,7 +104,8 @@ class BoundedHttpProtocol(BoundedRequests):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self._patience.state}
+        extensions: dict[str, object] = {EXTENSION: self._patience.state, _WRITER: self._writer}
+        self.scope["extensions"] = extensions
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
@@ -99,6 +121,12 @@ class BoundedHttpProtocol(BoundedRequests):
         """The end."""
         self._patience.lost(exc)
         super().connection_lost(exc)
+
+
+def part_writer(scope: Scope) -> PartWriter | None:
+    """What writes to this request's client at once; None where the answer has no body, or the server is another."""
+    writer: PartWriter | None = scope.get("extensions", {}).get(_WRITER)
+    return None if scope.get("method") == "HEAD" else writer
 
 
 def has_stalled(scope: Scope) -> bool:

@@ -12,7 +12,7 @@ LONGEST_INTERVAL = 0.2
 # plan costs Postgres, NATS and the gateway beside us as much again.
 SPARE = 0.22
 ORDINARY = 0.28
-FULL = 0.55
+FULL = 0.50
 # How late timers are when nothing is wrong, and when the interval is to be the longest; seconds.
 PUNCTUAL = 0.005
 LATE = 0.05

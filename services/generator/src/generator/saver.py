@@ -18,7 +18,7 @@ from generator.run import Run
 _log = structlog.get_logger(__name__)
 
 # Well inside the lease of 8 seconds.
-INTERVAL_SECONDS = 0.75
+INTERVAL_SECONDS = 0.85
 # What is worth saving at once waits no longer than this for company.
 SHORTEST_SECONDS = 0.1
 # Snapshots after an outage are spread over this time, so that gateways are not all asked at once.

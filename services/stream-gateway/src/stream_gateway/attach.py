@@ -13,6 +13,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from common import direct
 from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
 from common.contracts.messages import ControlRequest, ViewersReply
@@ -79,13 +80,13 @@ class Attachment:
             return
         try:
             if self._events is None:
-                self._events = await broker.client.subscribe(subjects.events(plan_id), cb=self._on_event)
+                self._events = await direct.subscribe(broker.client, subjects.events(plan_id), self._on_event)
             self._viewers = await broker.client.subscribe(subjects.viewers(plan_id), cb=self._on_viewers_asked)
         except UNAVAILABLE as error:
             _log.warning("attach.subscribe_failed", plan_id=str(plan_id), error=repr(error))
 
-    async def _on_event(self, message: Msg) -> None:
-        self.channel.receive(message.data)
+    def _on_event(self, data: bytes) -> None:
+        self.channel.receive(data)
 
     async def _on_viewers_asked(self, message: Msg) -> None:
         count = len(self.channel.viewers)

@@ -1,6 +1,6 @@
 """The plans of a batch as one stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -66,6 +66,10 @@ class BatchFeed:
     async def wait(self) -> None:
         """Return when there is something to do."""
         await self._wake.wait()
+
+    def try_first(self, attempt: Callable[[], bool]) -> None:
+        """As for `Wake.first`."""
+        self._wake.first = attempt
 
     def take(self) -> bytes:
         """What waits of every plan, each event with where all stand after it; at last, the batch's own end."""

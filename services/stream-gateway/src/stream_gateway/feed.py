@@ -29,6 +29,9 @@ class Feed(Protocol):
     async def wait(self) -> None:
         """Return when there is something to do."""
 
+    def try_first(self, attempt: Callable[[], bool]) -> None:
+        """What is tried each time before `wait` returns, as for `Wake.first`."""
+
     def take(self) -> bytes:
         """Everything that waits, in one piece."""
 
@@ -39,7 +42,7 @@ class PlanFeed:
     def __init__(self, viewer: Viewer, encode: Callable[[Frame], bytes]) -> None:
         self._viewer = viewer
         self._encode = encode
-        self.close, self.wake, self.wait = viewer.close, viewer.wake, viewer.wait
+        self.close, self.wake, self.wait, self.try_first = viewer.close, viewer.wake, viewer.wait, viewer.try_first
         self.pause = pause_of(viewer)
 
     @property

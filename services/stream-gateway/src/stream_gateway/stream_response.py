@@ -1,19 +1,21 @@
 """A stream as raw ASGI: Server-Sent Events until the feed's end, the client's, or ours.
 
-Per event there is no task and no timer: the writer waits for what it feeds on alone, one lazy timer looks after the
-heartbeat, and one companion task watches `receive()` for the client's going.
+Per event there is no task and no timer: while the client keeps up, what comes is written as it comes, and the writer
+wakes only for the rest; one lazy timer looks after the heartbeat, and one companion task watches `receive()` for the
+client's going.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from common import sse
-from common.http_protocol import has_stalled
+from common.http_protocol import PartWriter, has_stalled, part_writer
 from common.server import send_of_server
 from stream_gateway.feed import Feed
 from stream_gateway.formats import HEADERS
@@ -96,6 +98,8 @@ class EventStream(Response):
         await send(_part(_retry() + self._opening))
         self._sent_at = clock()
         self._arm()
+        if (writer := part_writer(scope)) is not None and not feed.pause:
+            feed.try_first(partial(self._write_at_once, writer, clock))
         while True:
             await feed.wait()
             reason = feed.reason
@@ -112,6 +116,16 @@ class EventStream(Response):
             if waiting and feed.pause and feed.reason is None:
                 # Snapshots gather into the next one, unless the stream is over.
                 await asyncio.sleep(feed.pause)
+
+    def _write_at_once(self, writer: PartWriter, clock: Callable[[], float]) -> bool:
+        """Whether that was all there is to do."""
+        if self._feed.reason is not None or not writer.ready:
+            return False
+        waiting = self._feed.take()
+        if waiting:
+            writer.write(waiting)
+            self._sent_at = clock()
+        return self._feed.reason is None and (bool(waiting) or not self._is_silent())
 
     def _is_silent(self) -> bool:
         return asyncio.get_running_loop().time() - self._sent_at >= self._limits.heartbeat

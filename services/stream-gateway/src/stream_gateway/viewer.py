@@ -4,6 +4,7 @@ A viewer that reads slowly never costs more than the bound: past it the waiting 
 *stale*, which means that the next thing it gets is the plan's state at that moment.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -116,6 +117,10 @@ class Viewer:
     async def wait(self) -> None:
         """Return when there is something to do."""
         await self._wake.wait()
+
+    def try_first(self, attempt: Callable[[], bool]) -> None:
+        """As for `Wake.first`."""
+        self._wake.first = attempt
 
     def take(self) -> list[Frame]:
         """Everything that waits, in order; the viewer stands where the plan stands after this."""
