@@ -36,7 +36,7 @@ class Client:
         self.subscriptions: list[Subscription] = []
         self.client = self
 
-    async def subscribe(self, subject: str, cb: object) -> Subscription:
+    async def subscribe(self, subject: str, **_: object) -> Subscription:
         self.subscriptions.append(Subscription(subject))
         return self.subscriptions[-1]
 

@@ -39,3 +39,33 @@ async def test_a_cancelled_wait_leaves_it_usable() -> None:
     with pytest.raises(asyncio.CancelledError):
         await given_up
     await wake.wait()
+
+
+@pytest.mark.parametrize("enough", [True, False])
+async def test_what_is_tried_first_may_be_all(*, enough: bool) -> None:
+    """One attempt for all that was set in a turn of the loop; who waits is woken only when it was not enough."""
+    wake, tried = Wake(), list[bool]()
+
+    def attempt() -> bool:
+        tried.append(True)
+        return enough
+
+    wake.first = attempt
+    waiting = asyncio.create_task(wake.wait())
+    await asyncio.sleep(0)
+    wake.set()
+    wake.set()
+    done, _ = await asyncio.wait({waiting}, timeout=0.02)
+    assert (bool(done), tried) == (not enough, [True])
+    wake.first = None
+    wake.set()
+    await waiting
+
+
+async def test_nothing_is_tried_while_nobody_waits() -> None:
+    """A writer that is busy finds what was set when it comes back."""
+    wake = Wake()
+    wake.first = lambda: pytest.fail("nobody waited")
+    wake.set()
+    await asyncio.sleep(0.01)
+    await wake.wait()

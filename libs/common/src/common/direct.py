@@ -40,5 +40,5 @@ async def subscribe(client: Client, subject: str, handle: Handle) -> Subscriptio
     """
     # Nothing waits, so nothing is too much.
     subscription = await client.subscribe(subject, pending_bytes_limit=0)
-    subscription._pending_queue = _Handover(handle)  # noqa: SLF001
+    subscription._pending_queue = _Handover(handle)
     return subscription
