@@ -94,7 +94,7 @@ class BoundedHttpProtocol(BoundedRequests):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience = Patience(self, self.stall_seconds)
-        self._writer = PartWriter(self)
+        self._writer: dict[object, object] = {"writer": PartWriter(self)}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin."""
@@ -104,8 +104,7 @@ class BoundedHttpProtocol(BoundedRequests):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        extensions: dict[str, object] = {EXTENSION: self._patience.state, _WRITER: self._writer}
-        self.scope["extensions"] = extensions
+        self.scope["extensions"] = {EXTENSION: self._patience.state, _WRITER: self._writer}
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
@@ -125,7 +124,7 @@ class BoundedHttpProtocol(BoundedRequests):
 
 def part_writer(scope: Scope) -> PartWriter | None:
     """What writes to this request's client at once; None where the answer has no body, or the server is another."""
-    writer: PartWriter | None = scope.get("extensions", {}).get(_WRITER)
+    writer: PartWriter | None = scope.get("extensions", {}).get(_WRITER, {}).get("writer")
     return None if scope.get("method") == "HEAD" else writer
 
 
