@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import nats.errors
 import structlog
 
 from common.postgres import UNAVAILABLE
@@ -17,7 +18,7 @@ LONGEST_PAUSE = 2.0
 CANCEL_AGAIN_SECONDS = 0.5
 
 # Known by their name alone; a traceback tells nothing more.
-_OUTAGES: tuple[type[BaseException], ...] = (OSError, *UNAVAILABLE)
+_OUTAGES: tuple[type[BaseException], ...] = (OSError, nats.errors.Error, *UNAVAILABLE)
 
 
 async def keep_running(name: str, loop: Callable[[], Awaitable[None]]) -> None:
