@@ -58,7 +58,7 @@ def test_nothing_that_clients_rely_on_has_gone() -> None:
 
 
 def test_a_breaking_change_is_seen() -> None:
-    """A path, a method, an answer, a field of an answer, and a field that a request must newly have."""
+    """A path, a method, a parameter, an answer, a field or a value of it, and what a request must newly have."""
     old = openapi()
     new = json.loads(json.dumps(old))
     del new["paths"]["/api/plan/quota"]
@@ -67,6 +67,11 @@ def test_a_breaking_change_is_seen() -> None:
     del new["components"]["schemas"]["StatusReply"]["properties"]["seq"]
     new["components"]["schemas"]["StartRequest"]["required"].append("onDisconnect")
     new["components"]["schemas"]["StatusReply"]["properties"]["attempt"]["type"] = "string"
+    new["components"]["schemas"]["ErrorCode"]["enum"].remove("quota_exceeded")
+    new["components"]["schemas"]["StatusReply"]["properties"]["status"]["enum"].remove("partial")
+    watch = new["paths"]["/api/streaming/events/{planId}"]["get"]["parameters"]
+    gone = watch.pop(next(n for n, each in enumerate(watch) if each["name"] == "lastEventId"))
+    watch.append({**gone, "name": "since", "required": True})
     assert breaking_changes(old, new) == [
         "/api/plan/quota: gone",
         "delete /api/plan/plans/{planId}: gone",
