@@ -102,6 +102,7 @@ async def about(nats: WatchedNats, plan_id: UUID) -> list[str]:
     return [subject for subject in await nats.subscriptions("stream-gateway") if str(plan_id) in subject]
 
 
+@pytest.mark.full
 async def test_returns_leave_no_listeners_behind(scene: Scene) -> None:
     """Complaint 21: after 60 returns to 5 plans the gateways listen for the open streams and for nothing else."""
     async with User.at(scene.stack.addresses.gateways[0]) as user:

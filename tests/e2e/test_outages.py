@@ -93,7 +93,8 @@ async def test_without_postgres(own_stack: Stack) -> None:
         assert viewer.plan == (await user.plan(viewer.plan_id))["plan"]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("attempts", "end"), [(5, "complete"), pytest.param(1, "error", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("attempts", "end"), [(5, "complete"), (1, "error")])
 async def test_generator_killed(open_stack: OpenStack, attempts: int, end: str) -> None:
     """Complaint 4: a killed generator's stream ends: by another's taking over, or, where none may, with an error."""
     env = {"EMULATOR_TOKENS_PER_SECOND": "150", "ATTEMPTS": str(attempts), "SSE_HEARTBEAT_SECONDS": "1"}

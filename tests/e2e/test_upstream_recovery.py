@@ -186,6 +186,7 @@ async def test_output_over_the_bound_is_cut_off(upstream: Upstream) -> None:
     assert 39_000 < len(outcome.plan["monthly_summary"]) < 40_000
 
 
+@pytest.mark.full
 async def test_the_deadline_holds_for_the_whole_attempt(upstream: Upstream) -> None:
     """A stream that never stalls and never ends is closed at STREAMING_TIMEOUT; what was written can be read."""
     began = asyncio.get_running_loop().time()

@@ -75,8 +75,12 @@ def test_a_breaking_change_is_seen() -> None:
     assert breaking_changes(old, new) == [
         "/api/plan/quota: gone",
         "delete /api/plan/plans/{planId}: gone",
+        "get /api/streaming/events/{planId}: no parameter lastEventId any more",
+        "get /api/streaming/events/{planId}: parameter since required now",
         "delete /api/streaming/cancel/{planId}: no answer 202 any more",
+        "ErrorCode: no value quota_exceeded any more",
         "StartRequest.onDisconnect: required now",
         "StatusReply.attempt: integer became string",
         "StatusReply.seq: gone",
+        "StatusReply.status: no value partial any more",
     ]

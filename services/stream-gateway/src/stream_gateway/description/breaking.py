@@ -4,7 +4,7 @@ from typing import Any
 
 
 def breaking_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """One line for each operation, parameter, answer, field or value that is gone, of another type, or newly required."""
+    """One line for each operation, parameter, answer, field or value that is gone, of another type, or required now."""
     return [*_paths(old["paths"], new["paths"]), *_schemas(old, new)]
 
 
