@@ -139,14 +139,21 @@ def test_only_the_edge_is_reached_from_outside(deployment: ComposeStack) -> None
 
 
 async def test_a_user_s_limit_is_set(deployment: ComposeStack, user: User) -> None:
-    """planstream-admin, in the image of the migrations, with plan-api's address; and all of them may run twice."""
-    database = f"postgresql://plan_api:{deployment.secrets['PLAN_API_DATABASE_PASSWORD']}@postgres:5432/planstream"
-    tool = ("run", "--rm", "--no-deps", "-e", f"DATABASE_URL={database}", "migrations")
-    await asyncio.to_thread(
-        deployment.compose, *tool, "planstream-admin", "quota", "set", "--user", str(user.id), "--limit", "7"
-    )
+    """planstream-admin, as plan-api's role; and the migrations may run twice."""
+    await asyncio.to_thread(deployment.admin, "quota", "set", "--user", str(user.id), "--limit", "7")
     assert (await user.quota())["limit"] == 7
     await asyncio.to_thread(deployment.compose, "run", "--rm", "--no-deps", "migrations")
+
+
+async def test_a_token_is_had_for_a_trial(deployment: ComposeStack) -> None:
+    """What planstream-admin prints is let in at the edge, as that user."""
+    user_id = uuid4()
+    token = (await asyncio.to_thread(deployment.admin, "token", "--user", str(user_id))).strip()
+    async with httpx.AsyncClient(base_url=deployment.edge, headers={"Authorization": f"Bearer {token}"}) as client:
+        stored = await client.post("/api/plan/inputs", json={"userId": str(user_id), "goals": "Run"})
+        assert stored.status_code == 201, stored.text
+        other = await client.post("/api/plan/inputs", json={"userId": str(uuid4()), "goals": "Run"})
+        assert other.status_code == 403, other.text
 
 
 async def follow(viewer: Viewer, seconds: float = 60) -> None:

@@ -95,6 +95,10 @@ class ComposeStack:
         """Remove everything."""
         self.compose("down", "--volumes", "--timeout", "5")
 
+    def admin(self, *words: str) -> str:
+        """What planstream-admin answers."""
+        return self.compose("run", "--rm", "admin", *words)
+
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers."""
         labels = {"project": self._project, "service": service, "oneoff": "False"}
