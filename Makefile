@@ -10,12 +10,12 @@ CODE := libs services deploy scripts tests
 PROJECTS := $(wildcard */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-full faults bench lint format describe lock clean
+.PHONY: help run stop test test-full test-containers faults bench lint format describe lock clean
 # One install, and one runner in the foreground: nothing here is to run side by side.
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: .venv/.installed ## start everything and print the page's address; Ctrl-C ends it (settings: make run ARGS=--help)
 	@exec $(BIN)/python -m local_stack $(or $(ARGS),run)
@@ -25,10 +25,15 @@ stop: $(if $(wildcard .run),.venv/.installed) ## end what `make run` started, fr
 	@if [ -d .run ]; then $(BIN)/python -m local_stack stop; else echo "No stack runs in .run."; fi
 
 test: .venv/.installed ## unit, integration and end-to-end tests on embedded servers (PYTEST_ARGS=…)
-	@$(PYTEST) -m "not full and not faults" $(PYTEST_ARGS)
+	@$(PYTEST) -m "not full and not faults and not containers" $(PYTEST_ARGS)
 
+# ONLY=long leaves out what `make test` runs, for who has just run that.
 test-full: .venv/.installed ## those and the long ones
-	@$(PYTEST) -m "not faults" $(PYTEST_ARGS)
+	@$(PYTEST) -m "$(if $(filter long,$(ONLY)),full and )not faults and not containers" $(PYTEST_ARGS)
+
+# Base images: PYTHON_IMAGE, POSTGRES_IMAGE, NATS_IMAGE, NGINX_IMAGE. With DOCKER=docker a missing engine is a failure.
+test-containers: .venv/.installed ## images and compose stack; integration tests on servers in containers (needs Docker)
+	@TEST_BACKENDS=containers $(PYTEST) -m "not faults and (containers or servers and not full)" tests/integration $(PYTEST_ARGS)
 
 faults: .venv/.installed ## every fault under 30 plans and 60 viewers, and their table (PYTEST_ARGS="--seed 7", or --write-docs)
 	@$(BIN)/python -m pytest tests/faults --load full $(PYTEST_ARGS)

@@ -1,5 +1,6 @@
 """Real servers for the integration tests: embedded ones, or containers with TEST_BACKENDS=containers.
 
+`make test-containers` does that; a test's own servers, which it stops or breaks, are embedded ones.
 A test asks for `database` (an empty database of its own), `migrated` (one service's schema in it) and `nats_url` (a
 broker whose streams are gone when the test is over).
 """
@@ -24,11 +25,19 @@ from local_stack.nats import NatsServer, speaks_jetstream
 from local_stack.ports import free_port
 from local_stack.postgres import PostgresServer
 from local_stack.roles import other_database, service_url
+from testkit.containers import require_engine
 from testkit.secrecy import keep, keep_passwords
 
 _CONTAINERS = os.environ.get("TEST_BACKENDS") == "containers"
 _START_SECONDS = 60
 _ports: set[int] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands on the servers of the run as `servers`: with containers it is tried again."""
+    for item in items:
+        if {"postgres_url", "nats_server_url"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
 
 
 @pytest.fixture(scope="session")
@@ -132,6 +141,7 @@ async def _nats(directory: Path) -> AsyncIterator[NatsServer]:
 @contextmanager
 def _container(variable: str, image: str, port: int, command: str = "", **environment: str) -> Iterator[str]:
     """Run a container and give the address of its port."""
+    require_engine()
     container = DockerContainer(os.environ.get(variable, image)).with_exposed_ports(port)
     for name, value in environment.items():
         container.with_env(name, value)

@@ -10,15 +10,11 @@ import httpx
 import pytest
 
 from testkit import Received, User, Viewer, written
-from testkit.containers import GIVEN, ComposeStack, build, compose_stack, docker, engine_answers
+from testkit.containers import PROJECT, ComposeStack, built, compose_stack, docker, require_engine
 
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.timeout(1500),
-    pytest.mark.skipif(not GIVEN and not engine_answers(), reason="needs a Docker engine, or DOCKER=docker"),
-]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
-VERSION = "test"
+VERSION = PROJECT
 SERVICES = ("plan-api", "generator", "stream-gateway")
 PACKAGES = {"plan-api": "plan_api", "generator": "generator", "stream-gateway": "stream_gateway"}
 
@@ -26,9 +22,8 @@ PACKAGES = {"plan-api": "plan_api", "generator": "generator", "stream-gateway": 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """All images built, and the stack up."""
-    assert engine_answers(), "DOCKER is set, and no engine answers"
-    build(VERSION)
-    with compose_stack(tmp_path_factory.mktemp("compose"), VERSION) as stack:
+    require_engine()
+    with built(VERSION), compose_stack(tmp_path_factory.mktemp("compose"), VERSION) as stack:
         yield stack
 
 

@@ -1,6 +1,8 @@
 """The servers that every other integration test stands on."""
 
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import nats
@@ -16,6 +18,22 @@ async def test_a_database_is_empty_and_utf8(database: str) -> None:
     encoding = await connection.fetchval("SHOW server_encoding")
     await connection.close()
     assert (tables, encoding) == (0, "UTF8")
+
+
+async def test_the_servers_are_those_that_were_asked_for(
+    postgres_url: str, nats_server_url: str, server_directory: Path
+) -> None:
+    """With TEST_BACKENDS=containers both are containers, else both are children of this run."""
+    connection = await asyncpg.connect(postgres_url)
+    data = await connection.fetchval("SHOW data_directory")
+    await connection.close()
+    client = await nats.connect(nats_server_url)
+    account = await client.jetstream().account_info()
+    await client.close()
+    embedded = os.environ.get("TEST_BACKENDS") != "containers"
+    assert Path(data).is_relative_to(server_directory) == embedded
+    assert any((server_directory / "nats").glob("**/*")) == embedded
+    assert account.storage >= 0
 
 
 async def test_streams_of_one_test(nats_url: str) -> None:

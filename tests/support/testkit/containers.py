@@ -11,9 +11,12 @@ from pathlib import Path
 from uuid import UUID
 
 import jwt
+import pytest
 
 from local_stack.ports import LOOPBACK, free_port
 
+# Everything that this run makes in the engine has this in its name.
+PROJECT = f"planstream-test-{os.getpid()}"
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "deploy" / "compose"
 TARGETS = ("plan-api", "generator", "stream-gateway", "migrations", "openrouter-emulator")
@@ -32,6 +35,18 @@ def engine_answers() -> bool:
     return subprocess.run([DOCKER, "info"], check=False, capture_output=True, timeout=20).returncode == 0
 
 
+def require_engine() -> None:
+    """Leave the test out where there is no Docker engine.
+
+    Raises:
+        AssertionError: DOCKER says that there is one, and none answers.
+    """
+    if engine_answers():
+        return
+    assert not GIVEN, f"DOCKER={GIVEN}: no Docker engine answers"
+    pytest.skip("needs a Docker engine that answers `docker info`; DOCKER=docker makes its absence a failure")
+
+
 def run(*words: str, seconds: float = 60, env: Mapping[str, str] | None = None) -> str:
     """Run a program and give what it printed; its words when it failed."""
     done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=seconds, env=env)
@@ -45,8 +60,26 @@ def docker(*words: str, seconds: float = 60) -> str:
     return run(DOCKER, *words, seconds=seconds, env={**os.environ, "DOCKER_BUILDKIT": "0"}).strip()
 
 
-def build(version: str) -> None:
-    """Build all targets. PYTHON_IMAGE names another base image."""
+@contextmanager
+def built(version: str) -> Iterator[None]:
+    """All targets as images under this version, which is for this run alone; removed at the end.
+
+    PYTHON_IMAGE names another base image. What the builder keeps of the stages before stays, for the next run.
+    """
+    try:
+        _build(version)
+        yield
+    finally:
+        left = [each for target in TARGETS if (each := f"planstream/{target}:{version}") in _images(target)]
+        if left:
+            docker("rmi", *left)
+
+
+def _images(target: str) -> list[str]:
+    return docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"planstream/{target}").split()
+
+
+def _build(version: str) -> None:
     base = os.environ.get("PYTHON_IMAGE")
     argument = ("--build-arg", f"PYTHON_IMAGE={base}") if base else ()
     for target in TARGETS:
@@ -63,7 +96,6 @@ class ComposeStack:
 
     def __init__(self, folder: Path, version: str) -> None:
         self.edge = f"http://{LOOPBACK}:{free_port(set())}"
-        self._project = f"planstream-test-{os.getpid()}"
         self._file = folder / ".env"
         for name in ("secrets.sh", ".env.example"):
             shutil.copy(COMPOSE / name, folder / name)
@@ -85,7 +117,13 @@ class ComposeStack:
         plugin = subprocess.run([DOCKER, "compose", "version"], check=False, capture_output=True).returncode == 0
         program = (DOCKER, "compose") if plugin else ("docker-compose",)
         files = ("--file", str(COMPOSE / "compose.yaml"), "--env-file", str(self._file), "--profile", "emulator")
-        return run(*program, "--project-name", self._project, *files, *words, seconds=seconds, env=self._environment)
+        return run(*program, "--project-name", PROJECT, *files, *words, seconds=seconds, env=self._environment)
+
+    def left(self) -> list[str]:
+        """What there is in the engine of this project: containers, volumes and networks."""
+        mark = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--quiet")
+        kinds = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
+        return [each for kind in kinds for each in docker(*kind, *mark).split()]
 
     def up(self) -> None:
         """Start everything, and wait until it is healthy: the edge is the last to be started."""
@@ -101,7 +139,7 @@ class ComposeStack:
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers."""
-        labels = {"project": self._project, "service": service, "oneoff": "False"}
+        labels = {"project": PROJECT, "service": service, "oneoff": "False"}
         filters = (f"label=com.docker.compose.{name}={value}" for name, value in labels.items())
         return docker("ps", "--all", "--quiet", *(word for each in filters for word in ("--filter", each))).split()
 
@@ -144,3 +182,4 @@ def compose_stack(folder: Path, version: str) -> Iterator[ComposeStack]:
         yield stack
     finally:
         stack.down()
+        assert stack.left() == [], "left in the engine"
