@@ -238,7 +238,7 @@ async def test_unannounced_ends_are_found_until_marked(owner: Any, new_job: NewJ
     claimed = await claim(owner, new_job())
     await finish(owner, claimed, cancelled(None))
     assert [view.plan_id for view in await owner.saves.unannounced(-1, 10)] == [claimed.plan_id]
-    await owner.plans.mark_announced(claimed.plan_id)
+    await owner.plans.mark_announced([claimed.plan_id])
     assert await owner.saves.unannounced(-1, 10) == []
 
 

@@ -17,7 +17,6 @@ from generator.grace import Grace
 from generator.identity import Claim
 from generator.live_plan import LivePlan
 from generator.meter import Meter
-from generator.publisher import Publisher
 from generator.repository import PlanRepository
 from generator.run import Run
 
@@ -33,10 +32,9 @@ class Said:
         """An event."""
         self.events.append(orjson.loads(payload))
 
-    async def announce(self, outcome: Outcome) -> bool:
-        """As the publisher's."""
+    def tell(self, outcome: Outcome) -> None:
+        """As the announcer's."""
         self.outcomes.append(outcome)
-        return True
 
 
 def _live_plan(plan_id: UUID, said: Said) -> LivePlan:
@@ -77,9 +75,9 @@ def new_run(said: Said) -> Callable[..., Run]:
             Claim(plan_id, 1, None, 0, 0),
             _live_plan(plan_id, said),
             cast("PlanRepository", repository),
-            cast("Publisher", said),
             Grace(-1, 0),
             lambda _: None,
+            said.tell,
         )
 
     return make

@@ -35,9 +35,6 @@ class Row:
             raise DatabaseUnavailableError
         return not self.taken and set(self.outcomes) == {outcome_id}
 
-    async def mark_announced(self, _: UUID) -> None:
-        pass
-
 
 @pytest.fixture
 def row(monkeypatch: pytest.MonkeyPatch) -> Row:

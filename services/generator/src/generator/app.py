@@ -19,6 +19,7 @@ from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.server import Draining
 from common.tasks import background
+from generator.announcer import Announcer
 from generator.control import ControlDesk
 from generator.endpoints import Endpoints
 from generator.fence_watch import FenceWatch
@@ -75,6 +76,7 @@ class _Generator:
     service: GenerationService
     intake: JobIntake
     recorder: UsageRecorder
+    announcer: Announcer
     loops: Mapping[str, Callable[[], Awaitable[None]]]
 
 
@@ -96,8 +98,9 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
     desk = ControlDesk(broker, publisher, runs)
     presence = PresenceMonitor(broker, runs, pacer.hear)
     plans, views = PlanRepository(database, owner), ViewRepository(database)
+    announcer = Announcer(broker, plans)
     service = GenerationService(
-        Parts(settings, plans, views, saves, openrouter, recorder, publisher, turns, runs, saver, desk)
+        Parts(settings, plans, views, saves, openrouter, recorder, publisher, announcer, turns, runs, saver, desk)
     )
     for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
         broker.on_connect(callback)
@@ -105,6 +108,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
     loops = {
         "connections": database.keep_warm,
         "publisher": publisher.run,
+        "announcer": announcer.run,
         "usage": recorder.run,
         "pacer": pacer.run,
         "saver": saver.run,
@@ -115,7 +119,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
         "beats": intake.beat,
         "intake": intake.run,
     }
-    return _Generator(service, intake, recorder, loops)
+    return _Generator(service, intake, recorder, announcer, loops)
 
 
 def create_app(settings: Settings, draining: Draining) -> Starlette:
@@ -133,6 +137,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
             yield {"service": generator.service}
             generator.intake.close()
             await generator.service.drain(draining.left(settings.shutdown_seconds))
+            await generator.announcer.flush()
             await generator.recorder.drain(USAGE_SECONDS)
 
     return Starlette(

@@ -157,7 +157,7 @@ class JobIntake:
             return
         else:
             # The news of its end may have been lost, or this delivery would not be here.
-            await self._service.announce(view)
+            self._service.announce(view)
         await self._acknowledge(delivery)
 
     async def _acknowledge(self, delivery: _Delivery) -> None:

@@ -6,11 +6,9 @@ from uuid import UUID
 
 import structlog
 from nats.errors import MaxPayloadError
-from nats.js.errors import NoStreamResponseError
 
-from common.broker import OUTCOMES, UNAVAILABLE, Broker
+from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
-from common.contracts.messages import Outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -51,28 +49,6 @@ class Publisher:
                     self.dropped += 1 + len(self._queue)
                     self._queue.clear()
                     _log.warning("publish.failed", subject=subject, error=repr(error))
-
-    async def announce(self, outcome: Outcome) -> bool:
-        """Put an outcome on the outcomes stream, where plan-api settles from; False when NATS cannot take it now."""
-        if not self._broker.connected:
-            return False
-        try:
-            try:
-                await self._put(outcome)
-            except NoStreamResponseError:
-                # A fresh broker, or one that has lost its store.
-                await self._broker.ensure_stream(OUTCOMES)
-                await self._put(outcome)
-        except UNAVAILABLE as error:
-            _log.warning("outcome.not_announced", plan_id=str(outcome.plan_id), error=repr(error))
-            return False
-        return True
-
-    async def _put(self, outcome: Outcome) -> None:
-        message_id = f"{outcome.plan_id}.{outcome.attempt}"
-        await self._broker.jetstream.publish(
-            subjects.outcome(outcome.plan_id), outcome.to_json(), headers={"Nats-Msg-Id": message_id}
-        )
 
     def event(self, plan_id: UUID, payload: bytes) -> None:
         """Publish a stream event of a plan."""

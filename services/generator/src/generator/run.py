@@ -1,4 +1,4 @@
-"""One attempt at a plan in this process, from the claim to the stored and announced outcome."""
+"""One attempt at a plan in this process, from the claim to the stored outcome."""
 
 import asyncio
 import random
@@ -17,7 +17,6 @@ from generator.grace import Grace
 from generator.identity import Claim, Ending, cancelled, failed
 from generator.live_plan import LivePlan
 from generator.openrouter import UpstreamCall
-from generator.publisher import Publisher
 from generator.repository import PlanRepository
 from generator.repository.calls import CallRecord, RecordCall
 from generator.usage import total
@@ -40,9 +39,9 @@ class Run:
         claim: Claim,
         plan: LivePlan,
         repository: PlanRepository,
-        publisher: Publisher,
         grace: Grace,
         record: RecordCall,
+        announce: Callable[[Outcome], None],
     ) -> None:
         self.job = job
         self.claim = claim
@@ -53,8 +52,8 @@ class Run:
         self.ending: Ending | None = None
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._repository = repository
-        self._publisher = publisher
         self._record = record
+        self._announce = announce
 
     @property
     def plan_id(self) -> UUID:
@@ -89,7 +88,7 @@ class Run:
             self.ending = ending
         finally:
             self.done.set()
-        await self._announce(ending)
+        self._announce(self._outcome(ending))
         return ending
 
     async def _write(self, write: Write, seconds: float) -> Ending | None:
@@ -158,19 +157,14 @@ class Run:
             )
             return stored
 
-    async def _announce(self, ending: Ending) -> None:
-        outcome = Outcome(
+    def _outcome(self, ending: Ending) -> Outcome:
+        return Outcome(
             plan_id=self.plan_id,
             attempt=self.claim.attempt,
             status=ending.end.status,
             charge=ending.charge,
             code=ending.end.code,
         )
-        if await self._publisher.announce(outcome):
-            try:
-                await self._repository.mark_announced(self.plan_id)
-            except UNAVAILABLE as error:
-                _log.warning("plan.announcement_not_marked", plan_id=str(self.plan_id), error=repr(error))
 
 
 async def _end(writing: "asyncio.Future[Ending]") -> None:

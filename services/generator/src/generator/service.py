@@ -16,6 +16,7 @@ from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
 from common.problems import ApiError
+from generator.announcer import Announcer
 from generator.control import ControlDesk
 from generator.draft import keep
 from generator.grace import Grace
@@ -51,6 +52,7 @@ class Parts:
     openrouter: OpenRouterService
     recorder: UsageRecorder
     publisher: Publisher
+    announcer: Announcer
     turns: Turns
     runs: Runs
     saver: Saver
@@ -112,7 +114,7 @@ class GenerationService:
             # The one that started it may have left before anybody could hear of it.
             had_viewers=job.watched or claim.attempt > 1,
         )
-        return Run(job, claim, plan, parts.plans, parts.publisher, grace, parts.recorder.record)
+        return Run(job, claim, plan, parts.plans, grace, parts.recorder.record, parts.announcer.tell)
 
     async def execute(self, run: Run) -> None:
         """Write the claimed plan to its end."""
@@ -200,15 +202,14 @@ class GenerationService:
         ended_as = "cancelled" if code is None else "error"
         view = await self._parts.plans.end(plan_id, user_id, ended_as, code, only_unowned=code is not None, weeks=weeks)
         if view is not None and view.ended_as is not None:
-            # Not waited for: the row is stored, and the sweeper says it again should this be lost.
-            self._parts.runs.spawn(self.announce(view))
+            self.announce(view)
         return view
 
     async def erase(self, plan_id: UUID) -> None:
         """Delete what was written, for good."""
         await self._parts.plans.erase(plan_id)
 
-    async def announce(self, view: PlanView) -> None:
+    def announce(self, view: PlanView) -> None:
         """Say again how a plan has ended: to viewers, and to plan-api for settlement."""
         assert view.charge is not None, "a terminal row says what is charged"
         assert view.status != "generating", "only an end is announced"
@@ -217,8 +218,7 @@ class GenerationService:
         outcome = Outcome(
             plan_id=view.plan_id, attempt=view.attempt, status=view.status, charge=view.charge, code=view.code
         )
-        if await self._parts.publisher.announce(outcome):
-            await self._parts.plans.mark_announced(view.plan_id)
+        self._parts.announcer.tell(outcome)
 
     async def drain(self, seconds: float) -> None:
         """Let running plans finish until the deadline, then save the rest and hand them to another generator."""

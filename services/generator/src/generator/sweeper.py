@@ -11,7 +11,7 @@ from generator.service import GenerationService
 _log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 3.0
-# An owner announces right after storing; only what is older than this was forgotten.
+# An owner announces soon after storing; only what is older than this was forgotten.
 GRACE_SECONDS = 2.0
 BATCH = 200
 
@@ -37,4 +37,4 @@ class Sweeper:
             await self._service.cancel(view.plan_id, view.user_id, ErrorCode.INTERNAL)
         for view in await self._repository.unannounced(GRACE_SECONDS, BATCH):
             _log.debug("sweep.announced", plan_id=str(view.plan_id), status=view.status)
-            await self._service.announce(view)
+            self._service.announce(view)

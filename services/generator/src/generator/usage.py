@@ -15,6 +15,8 @@ _log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 10_000
 STORE_TRIES = 5
+# OpenRouter knows nothing of a call that has broken off just now.
+FIRST_LOOKUP_SECONDS = 1.0
 
 
 def total(calls: Sequence[UpstreamCall]) -> Usage:
@@ -45,7 +47,7 @@ class UsageRecorder:
         self._repository = repository
         self._service = service
         self._unstored: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
-        self._unknown: asyncio.Queue[tuple[int, str]] = asyncio.Queue(MAX_QUEUED)
+        self._unknown: asyncio.Queue[tuple[float, int, str]] = asyncio.Queue(MAX_QUEUED)
         self._lookups = lookups
 
     def record(self, record: CallRecord) -> None:
@@ -71,6 +73,7 @@ class UsageRecorder:
             _log.error("usage.unfinished", calls=self._unstored.qsize())
 
     async def _store_all(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             record = await self._unstored.get()
             try:
@@ -81,7 +84,7 @@ class UsageRecorder:
             if row_id is None or call.source == "provider" or call.generation_id is None:
                 continue
             try:
-                self._unknown.put_nowait((row_id, call.generation_id))
+                self._unknown.put_nowait((clock() + FIRST_LOOKUP_SECONDS, row_id, call.generation_id))
             except asyncio.QueueFull:
                 _log.warning("usage.not_looked_up", plan_id=str(record.plan_id), generation_id=call.generation_id)
 
@@ -95,8 +98,10 @@ class UsageRecorder:
         return None
 
     async def _look_up_all(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
-            row_id, generation_id = await self._unknown.get()
+            due, row_id, generation_id = await self._unknown.get()
+            await asyncio.sleep(due - clock())
             found = await self._service.fetch_usage(generation_id)
             if found is None:
                 continue

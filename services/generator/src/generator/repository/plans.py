@@ -1,5 +1,6 @@
 """Claiming and ending plans, fenced by (attempt, owner) on the database's clock (design, section 6, rule 1)."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -177,9 +178,9 @@ class PlanRepository:
             plan_id,
         )
 
-    async def mark_announced(self, plan_id: UUID) -> None:
-        """The outcome has reached the outcomes stream."""
+    async def mark_announced(self, plan_ids: Sequence[UUID]) -> None:
+        """The outcomes of these plans have reached the outcomes stream."""
         await self._database.execute(
-            "UPDATE generator.monthly_plans SET announced_at = now() WHERE plan_id = $1 AND announced_at IS NULL",
-            plan_id,
+            "UPDATE generator.monthly_plans SET announced_at = now() WHERE plan_id = ANY($1) AND announced_at IS NULL",
+            plan_ids,
         )
