@@ -71,6 +71,9 @@ class ServiceSettings(BaseSettings):
         ServiceToken | None, Field(description="accepted as well, never sent: while a new token is rolled out")
     ] = None
     log_level: LogLevel = "info"
+    retention_days: Annotated[
+        int, Field(ge=0, le=36_500, description="how long what has ended is kept; 0 = for ever")
+    ] = 0
     shutdown_seconds: Annotated[float, Field(gt=0, description="how long open work may take after SIGTERM")] = 20
 
     @property

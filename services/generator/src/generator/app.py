@@ -17,6 +17,7 @@ from common.contracts.errors import ErrorCode
 from common.health import Dependencies, health_routes
 from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
+from common.retention import Retention
 from common.server import Draining
 from common.tasks import background
 from generator.announcer import Announcer
@@ -29,6 +30,7 @@ from generator.pacing import Pacer
 from generator.presence import PresenceMonitor
 from generator.publisher import Publisher
 from generator.repository import CallRepository, PlanRepository, SaveRepository, ViewRepository
+from generator.repository.retention import STATEMENTS
 from generator.runs import Runs
 from generator.saver import Saver
 from generator.service import GenerationService, Parts
@@ -119,6 +121,8 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
         "beats": intake.beat,
         "intake": intake.run,
     }
+    if settings.retention_days:
+        loops["retention"] = Retention(database, settings.retention_days, STATEMENTS).run
     return _Generator(service, intake, recorder, announcer, loops)
 
 

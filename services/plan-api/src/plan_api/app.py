@@ -15,6 +15,7 @@ from common.generator_client import GeneratorClient, open_service_client
 from common.health import Dependencies, health_routes
 from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
+from common.retention import Retention
 from common.server import Draining
 from common.service_auth import accepted_tokens
 from common.tasks import background
@@ -27,6 +28,7 @@ from plan_api.outcomes import Outcomes
 from plan_api.plans import Plans
 from plan_api.quota import Policy
 from plan_api.reconcile import Reconciler
+from plan_api.repository.retention import STATEMENTS
 from plan_api.service import Inputs, Quota
 from plan_api.services import Services
 from plan_api.settings import Settings
@@ -80,6 +82,9 @@ async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Depende
     await stack.enter_async_context(background("outbox", outbox.run))
     await stack.enter_async_context(background("outcomes", Outcomes(broker, settlement).run))
     await stack.enter_async_context(background("reconciler", reconciler.run))
+    if settings.retention_days:
+        retention = Retention(database, settings.retention_days, STATEMENTS)
+        await stack.enter_async_context(background("retention", retention.run))
     return Services(
         inputs=Inputs(database),
         quota=Quota(database, policy),

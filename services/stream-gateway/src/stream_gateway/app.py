@@ -13,6 +13,7 @@ from common.broker import open_broker
 from common.generator_client import GeneratorClient, open_service_client
 from common.postgres import open_database
 from common.problems import EXCEPTION_HANDLERS
+from common.retention import Retention
 from common.server import Draining
 from common.settings import split_urls
 from common.tasks import background
@@ -38,6 +39,7 @@ from stream_gateway.plan_api import PlanApi
 from stream_gateway.proxy import Proxy
 from stream_gateway.rate_limit import RateLimit
 from stream_gateway.repository import Repository
+from stream_gateway.retention import STATEMENTS
 from stream_gateway.services import Services
 from stream_gateway.session_routes import session_routes
 from stream_gateway.sessions import Sessions, close_streams_on
@@ -126,6 +128,9 @@ async def open_services(
     # The first to close: what it waits for needs all of the others.
     opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
     await opened.enter_async_context(background("takeover", Takeover(repository, canceller).run))
+    if settings.retention_days:
+        retention = Retention(database, settings.retention_days, STATEMENTS)
+        await opened.enter_async_context(background("retention", retention.run))
     ownership = Ownership(repository, plan_api, journal)
     seconds = settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS
     return Services(

@@ -7,7 +7,11 @@ from common.postgres import Connection
 
 _INSERT = "INSERT INTO plan_api.batches (batch_id, user_id, items) VALUES ($1, $2, $3)"
 
-_PURGE = "DELETE FROM plan_api.batches WHERE created_at < now() - interval '30 days'"
+_PURGE = """
+DELETE FROM plan_api.batches WHERE batch_id IN (
+    SELECT batch_id FROM plan_api.batches WHERE created_at < now() - interval '30 days'
+    LIMIT 1000 FOR UPDATE SKIP LOCKED)
+"""
 
 _FIND = "SELECT batch_id, user_id, items FROM plan_api.batches WHERE batch_id = $1"
 
@@ -25,5 +29,5 @@ async def find(connection: Connection, batch_id: UUID) -> Batch | None:
 
 
 async def purge(connection: Connection) -> None:
-    """Forget batches older than 30 days; their plans stay."""
+    """Forget batches older than 30 days, up to 1000 at once; their plans stay."""
     await connection.execute(_PURGE)

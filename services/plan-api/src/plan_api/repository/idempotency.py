@@ -20,7 +20,12 @@ SELECT body_hash, response, plan_id FROM plan_api.idempotency_keys WHERE user_id
 
 _FORGET = "DELETE FROM plan_api.idempotency_keys WHERE user_id = $1 AND route = $2 AND key = $3"
 
-_PURGE = "DELETE FROM plan_api.idempotency_keys WHERE created_at < now() - interval '24 hours'"
+# Bounded: a statement that fails for its length would fail again, with more to do.
+_PURGE = """
+DELETE FROM plan_api.idempotency_keys WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM plan_api.idempotency_keys WHERE created_at < now() - interval '24 hours'
+    LIMIT 5000 FOR UPDATE SKIP LOCKED))
+"""
 
 # The key may be forgotten between the two statements, which happens once.
 _TRIES = 3
@@ -72,5 +77,5 @@ async def forget(connection: Connection, key: IdempotencyKey) -> None:
 
 
 async def purge(connection: Connection) -> None:
-    """Forget keys older than 24 hours."""
+    """Forget keys older than 24 hours, up to 5000 at once."""
     await connection.execute(_PURGE)
