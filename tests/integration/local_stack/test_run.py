@@ -42,7 +42,7 @@ async def test_a_run_from_start_to_ctrl_c(start_runner: StartRunner) -> None:
     runner = await start_runner(GENERATORS="2", GATEWAYS="2").ready()
     stack = runner.stack
     assert list(stack) == [
-        *("gateway", "gateways", "generators", "planApi", "openrouter", "emulatorControl"),
+        *("gateway", "gateways", "generators", "planApi", "metrics", "openrouter", "emulatorControl"),
         *("natsUrl", "databaseUrl", "serviceToken", "pids"),
     ]
     assert stack["gateway"] == stack["gateways"][0]

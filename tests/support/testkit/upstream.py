@@ -21,8 +21,8 @@ from testkit.user import User
 from testkit.viewer import Viewer
 
 _LOOKUP_SECONDS = 2
-# The patience, jitter and the last try.
-_LOOKED_UP = timedelta(seconds=2 * _LOOKUP_SECONDS + 1)
+# The pause before the first, the patience, jitter and the last try.
+_LOOKED_UP = timedelta(seconds=2 * _LOOKUP_SECONDS + 2)
 
 # Small deadlines and pauses, so that what upstream does is over soon; pass it to `open_stack`.
 BRISK = {

@@ -134,11 +134,14 @@ class _Opening:
 
     def _addresses(self) -> services.Addresses:
         """Where everything will be; those of the embedded servers are known once they run."""
+        gateways, generators = range(1, self._settings.gateways + 1), range(1, self._settings.generators + 1)
+        names = ["plan-api", *(f"generator-{n}" for n in generators), *(f"gateway-{n}" for n in gateways)]
         return services.Addresses(
             gateway_host=self._settings.host,
             gateway_ports=self._gateway_ports(),
             generator_ports=tuple(self._port() for _ in range(self._settings.generators)),
             plan_api_port=self._port(),
+            admin_ports={name: self._port() for name in names},
             emulator_port=self._port() if self._settings.emulated else None,
             openrouter_url=self._settings.openrouter_url,
             admin_url=self._admin_url,

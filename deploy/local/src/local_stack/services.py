@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from local_stack.ports import LOOPBACK
@@ -10,7 +11,7 @@ from local_stack.roles import service_url
 from local_stack.settings import SHUTDOWN_SECONDS, StackSettings
 
 # Only for whom they are meant.
-_PRIVATE = ("OPENROUTER_API_KEY", "DATABASE_URL", "ADMIN_DATABASE_URL", "PORT", "HOST")
+_PRIVATE = ("OPENROUTER_API_KEY", "DATABASE_URL", "ADMIN_DATABASE_URL", "PORT", "ADMIN_PORT", "HOST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Addresses:
     gateway_ports: tuple[int, ...]
     generator_ports: tuple[int, ...]
     plan_api_port: int
+    admin_ports: Mapping[str, int]
     emulator_port: int | None
     openrouter_url: str | None
     admin_url: str
@@ -54,6 +56,11 @@ class Addresses:
     def plan_api(self) -> str:
         """plan-api's base URL."""
         return f"http://{LOOPBACK}:{self.plan_api_port}"
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where each service shows its metrics, by the process's name."""
+        return {name: f"http://{LOOPBACK}:{port}/metrics" for name, port in self.admin_ports.items()}
 
 
 def emulator_command(settings: StackSettings, port: int) -> Command:
@@ -122,6 +129,7 @@ def _service(
         **_common(settings),
         "HOST": LOOPBACK,
         "PORT": str(port),
+        "ADMIN_PORT": str(addresses.admin_ports[name]),
         "DATABASE_URL": service_url(addresses.admin_url, package),
         "NATS_URL": addresses.nats_url,
         "SERVICE_TOKEN": addresses.service_token,

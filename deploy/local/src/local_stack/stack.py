@@ -133,6 +133,7 @@ class Stack:
                 "gateways": addresses.gateways,
                 "generators": addresses.generators,
                 "planApi": addresses.plan_api,
+                "metrics": addresses.metrics,
                 "openrouter": addresses.openrouter,
                 "emulatorControl": addresses.emulator_control,
                 "natsUrl": addresses.nats_url,

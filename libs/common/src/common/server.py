@@ -97,7 +97,9 @@ def send_of_server(scope: Scope, send: Send) -> Send:
     return direct
 
 
-class _Server(uvicorn.Server):
+class Unattended(uvicorn.Server):
+    """A server that leaves the signals to us."""
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -167,7 +169,7 @@ async def serve(
         date_header=False,
         timeout_graceful_shutdown=int(shutdown_seconds) + 1,
     )
-    server = _Server(config)
+    server = Unattended(config)
 
     def stop() -> None:
         if server.should_exit:

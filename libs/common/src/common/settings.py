@@ -74,6 +74,7 @@ class ServiceSettings(BaseSettings):
     retention_days: Annotated[
         int, Field(ge=0, le=36_500, description="how long what has ended is kept; 0 = for ever")
     ] = 0
+    admin_port: Annotated[int, Field(ge=0, le=65535, description="where /metrics is; 0: nowhere")] = 0
     shutdown_seconds: Annotated[float, Field(gt=0, description="how long open work may take after SIGTERM")] = 20
 
     @property

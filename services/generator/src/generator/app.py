@@ -15,11 +15,13 @@ from starlette.responses import Response
 from common.broker import open_broker
 from common.contracts.errors import ErrorCode
 from common.health import Dependencies, health_routes
+from common.metrics import open_admin
 from common.postgres import UNAVAILABLE, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.retention import Retention
 from common.server import Draining
 from common.tasks import background
+from generator import metrics
 from generator.announcer import Announcer
 from generator.control import ControlDesk
 from generator.endpoints import Endpoints
@@ -29,6 +31,7 @@ from generator.openrouter import OpenRouterConfig, OpenRouterService, new_sessio
 from generator.pacing import Pacer
 from generator.presence import PresenceMonitor
 from generator.publisher import Publisher
+from generator.queue_length import QueueLength
 from generator.repository import CallRepository, PlanRepository, SaveRepository, ViewRepository
 from generator.repository.retention import STATEMENTS
 from generator.runs import Runs
@@ -107,6 +110,11 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
     for callback in (saver.distrust, presence.outage_over, desk.connection_stands):
         broker.on_connect(callback)
     intake = JobIntake(broker, runs, service, settings.attempts)
+    metrics.LIVE_PLANS.set_function(lambda: len(runs))
+    metrics.INTERVAL.set_function(lambda: pacer.interval)
+    metrics.LOOP_LAG.set_function(lambda: pacer.lag)
+    metrics.DROPPED.set_function(lambda: publisher.dropped)
+    await stack.enter_async_context(open_admin(settings.host, settings.admin_port))
     loops = {
         "connections": database.keep_warm,
         "publisher": publisher.run,
@@ -120,6 +128,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
         "sweeper": Sweeper(saves, service, settings.attempts).run,
         "beats": intake.beat,
         "intake": intake.run,
+        "queue": QueueLength(broker, metrics.JOBS_WAITING.set).run,
     }
     if settings.retention_days:
         loops["retention"] = Retention(database, settings.retention_days, STATEMENTS).run

@@ -13,6 +13,7 @@ import orjson
 from common import payloads
 from common.contracts.events import Phase
 from common.contracts.ops import Op
+from generator import metrics
 from generator.draft import Draft, Kept
 from generator.identity import Saved
 from generator.meter import Meter
@@ -97,6 +98,8 @@ class LivePlan:
             self.save_asked = True
             self._save_soon()
         if ops:
+            if not self._written:
+                metrics.FIRST_TOKEN.observe(self._clock() - self.meter.started_at)
             self._written = self.grown = True
             self._say_progress(ops)
 

@@ -34,7 +34,7 @@ class Meter:
         self.weeks_completed = 0
         self.chars = 0
         self.phase: Phase = "connecting"
-        self._started_at = started_at
+        self.started_at = started_at
         self._elapsed_before = elapsed_ms
         self._first_at: float | None = None
         self._percent = percent
@@ -101,6 +101,6 @@ class Meter:
             "percent": 100.0 if complete else reached if ended else self._stored,
             "chars": self.chars,
             "tokensPerSecond": round(speed, 1),
-            "elapsedMs": self._elapsed_before + int((now - self._started_at) * 1000),
+            "elapsedMs": self._elapsed_before + int((now - self.started_at) * 1000),
         }
         return progress | {"reached": reached} if stored else progress

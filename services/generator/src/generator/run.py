@@ -13,6 +13,7 @@ from common.contracts.errors import ErrorCode
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
 from common.tasks import end
+from generator import metrics
 from generator.grace import Grace
 from generator.identity import Claim, Ending, cancelled, failed
 from generator.live_plan import LivePlan
@@ -50,6 +51,8 @@ class Run:
         self.calls: list[UpstreamCall] = []
         self.done = asyncio.Event()
         self.ending: Ending | None = None
+        self._claimed_at = asyncio.get_running_loop().time()
+        self._stopped_at = 0.0
         self._stop: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
         self._repository = repository
         self._record = record
@@ -73,6 +76,7 @@ class Run:
     def stop(self, reason: StopReason) -> None:
         """End the attempt; the first reason counts."""
         if not self._stop.done():
+            self._stopped_at = asyncio.get_running_loop().time()
             self._stop.set_result(reason)
 
     async def execute(self, write: Write, seconds: float) -> Ending | None:
@@ -86,6 +90,7 @@ class Run:
                 self.plan.silence()
                 return None
             self.ending = ending
+            self._measure(ending)
         finally:
             self.done.set()
         self._announce(self._outcome(ending))
@@ -155,7 +160,16 @@ class Run:
                 code=ending.end.code,
                 offset=self.plan.meter.chars,
             )
+            if not stored:
+                metrics.FENCED.inc()
             return stored
+
+    def _measure(self, ending: Ending) -> None:
+        now, end = asyncio.get_running_loop().time(), ending.end
+        metrics.ENDED.labels(end.status, end.code or "none").inc()
+        metrics.GENERATION.labels(end.status).observe(now - self._claimed_at)
+        if self.stopped == "cancel":
+            metrics.CANCEL.observe(now - self._stopped_at)
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(

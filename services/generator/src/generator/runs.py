@@ -23,6 +23,9 @@ class Runs:
         """The attempts, as they are now."""
         return list(self._runs.values())
 
+    def __len__(self) -> int:
+        return len(self._runs)
+
     def find(self, plan_id: UUID) -> Run | None:
         """The attempt at this plan, if it is written here."""
         return self._runs.get(plan_id)

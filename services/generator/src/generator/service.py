@@ -16,6 +16,7 @@ from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob, Outcome
 from common.postgres import UNAVAILABLE
 from common.problems import ApiError
+from generator import metrics
 from generator.announcer import Announcer
 from generator.control import ControlDesk
 from generator.draft import keep
@@ -86,6 +87,7 @@ class GenerationService:
             return claim
         _log.debug("plan.claimed", plan_id=str(job.plan_id), attempt=claim.attempt, percent=claim.percent)
         if claim.attempt > 1:
+            metrics.TAKEOVERS.inc()
             _log.warning("plan.taken_over", plan_id=str(job.plan_id), attempt=claim.attempt)
         run = self._new_run(job, claim)
         self._parts.runs.add(run)

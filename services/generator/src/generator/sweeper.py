@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from common.contracts.errors import ErrorCode
+from generator import metrics
 from generator.repository import SaveRepository
 from generator.service import GenerationService
 
@@ -33,8 +34,10 @@ class Sweeper:
     async def sweep(self) -> None:
         """Look once."""
         for view in await self._repository.exhausted(self._max_attempts, BATCH):
+            metrics.SWEPT.labels("exhausted").inc()
             _log.debug("sweep.exhausted", plan_id=str(view.plan_id), attempt=view.attempt)
             await self._service.cancel(view.plan_id, view.user_id, ErrorCode.INTERNAL)
         for view in await self._repository.unannounced(GRACE_SECONDS, BATCH):
+            metrics.SWEPT.labels("unannounced").inc()
             _log.debug("sweep.announced", plan_id=str(view.plan_id), status=view.status)
             self._service.announce(view)

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Protocol
 
+from generator import metrics
+
 # Plans whose turn comes in the same tick are served together: one wake-up, one write to NATS and one read at the
 # gateway do for all of them.
 TICK_SECONDS = 0.01
@@ -55,14 +57,19 @@ class Turns:
         """
         seat = next(self._seats)
         before = 0
+        clock = asyncio.get_running_loop().time
 
         async def before_read(stream: Stream) -> None:
             nonlocal before
             brought, before = stream.chars - before, stream.chars
             ticks = round(self._interval() / TICK_SECONDS)
-            if ticks and stream.flowing and brought < most_chars:
-                stream.pause()
-                await self._turn(due(self._tick, seat, ticks))
+            if not (ticks and stream.flowing and brought < most_chars):
+                metrics.TOKEN_WAIT.observe(0.0)
+                return
+            stream.pause()
+            began = clock()
+            await self._turn(due(self._tick, seat, ticks))
+            metrics.TOKEN_WAIT.observe(clock() - began)
 
         return before_read
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import Preferences
 from common.contracts.plan import provider_schema, validate_plan
+from generator import metrics
 from generator.draft import Kept
 from generator.identity import Ending, completed, failed
 from generator.live_plan import LivePlan
@@ -60,6 +61,7 @@ class PlanWriter:
                 case Fail(code):
                     return failed(code, plan.document)
                 case Call(purpose, pause):
+                    metrics.NEXT_CALLS.labels(purpose).inc()
                     _log.info("plan.next_call", plan_id=str(plan.plan_id), purpose=purpose, pause=round(pause, 2))
                     await attempt.prepare(purpose, pause)
 
@@ -159,6 +161,7 @@ class _Attempt:
 
     def _log_break(self, call: UpstreamCall, failure: UpstreamError | ParseError | None) -> None:
         """The one place where upstream's own words are said."""
+        metrics.BROKEN_CALLS.labels(_code(call, failure)).inc()
         _log.warning(
             "plan.call_broken",
             plan_id=str(self._plan.plan_id),

@@ -11,7 +11,7 @@ from common.contracts.errors import ErrorCode
 from common.contracts.messages import Mode, OnDisconnect
 from common.postgres import Connection, Database
 from common.problems import ApiError
-from plan_api import quota
+from plan_api import metrics, quota
 from plan_api.outbox import Outbox
 from plan_api.quota import Account, Policy
 from plan_api.reconcile import NEWS_SECONDS, Reconciler
@@ -73,12 +73,11 @@ class Admission:
         if start.mode == "stream":
             self.require_broker()
         try:
-            accepted, job = await self._transact(start)
+            accepted, job = await self._decide(start)
         except ApiError as refusal:
-            # A lost outcome must lock nobody out.
-            if refusal.code not in LIMITS or not await self.reconcile(start.user_id):
-                raise
-            accepted, job = await self._transact(start)
+            metrics.ADMISSIONS.labels(start.mode, refusal.code).inc()
+            raise
+        metrics.ADMISSIONS.labels(start.mode, "replayed" if accepted.replayed else "accepted").inc()
         if job is not None:
             await self.publish(job)
         return accepted
@@ -100,6 +99,15 @@ class Admission:
     async def publish(self, job: OutboxRow) -> bool:
         """Send a committed job; whether it went out. Never fails: the relay does what is left undone."""
         return await self._outbox.publish(job)
+
+    async def _decide(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
+        try:
+            return await self._transact(start)
+        except ApiError as refusal:
+            # A lost outcome must lock nobody out.
+            if refusal.code not in LIMITS or not await self.reconcile(start.user_id):
+                raise
+            return await self._transact(start)
 
     async def _transact(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
         plan_id = uuid4()

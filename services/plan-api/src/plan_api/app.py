@@ -13,13 +13,17 @@ from common.broker import open_broker
 from common.contracts.errors import ErrorCode
 from common.generator_client import GeneratorClient, open_service_client
 from common.health import Dependencies, health_routes
-from common.postgres import UNAVAILABLE, open_database
+from common.lag import LoopLag
+from common.metrics import open_admin
+from common.postgres import UNAVAILABLE, Database, open_database
 from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.retention import Retention
 from common.server import Draining
 from common.service_auth import accepted_tokens
 from common.tasks import background
+from plan_api import metrics
 from plan_api.admission import Admission
+from plan_api.backlog import Backlog
 from plan_api.batches import Batches
 from plan_api.endpoints import batches, generations, inputs, plans
 from plan_api.endpoints.guard import Guard
@@ -85,6 +89,7 @@ async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Depende
     if settings.retention_days:
         retention = Retention(database, settings.retention_days, STATEMENTS)
         await stack.enter_async_context(background("retention", retention.run))
+    await _open_metrics(settings, stack, database)
     return Services(
         inputs=Inputs(database),
         quota=Quota(database, policy),
@@ -93,6 +98,14 @@ async def _open(settings: Settings, stack: AsyncExitStack, dependencies: Depende
         batches=Batches(database, admission),
         synchronous=Synchronous(admission, generator, settlement, settings.synchronous_seconds),
     )
+
+
+async def _open_metrics(settings: Settings, stack: AsyncExitStack, database: Database) -> None:
+    lag = LoopLag()
+    metrics.LOOP_LAG.set_function(lambda: lag.milliseconds / 1000)
+    await stack.enter_async_context(background("lag", lag.measure))
+    await stack.enter_async_context(background("backlog", Backlog(database).run))
+    await stack.enter_async_context(open_admin(settings.host, settings.admin_port))
 
 
 async def _on_postgres_away(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from common.contracts.messages import OnDisconnect
 from common.contracts.public import Batch, BatchItem, BatchRefusal
 from common.postgres import Database
 from common.problems import ApiError
+from plan_api import metrics
 from plan_api.admission import ACCEPTED, LIMITS, Admission, Start
 from plan_api.repository import batches, idempotency
 from plan_api.repository.idempotency import IdempotencyKey
@@ -39,6 +40,8 @@ class Batches:
             # A lost outcome must lock nobody out.
             await self._admission.reconcile(user_id)
             batch, jobs = await self._transact(starts, key, may_look_again=False)
+        for item in batch.items:
+            metrics.ADMISSIONS.labels("stream", item.error.code if item.error else "accepted").inc()
         for job in jobs:
             if not await self._admission.publish(job):
                 # The relay sends the rest. Each would wait in vain as long as this one did, and the client has to hear.

@@ -12,6 +12,7 @@ import structlog
 from common.contracts.internal import PlanView
 from common.generator_client import GeneratorClient, GeneratorUnavailableError
 from common.postgres import Database
+from plan_api import metrics
 from plan_api.repository import batches, generations, idempotency, outbox, reservations
 from plan_api.repository.reservations import Unsettled
 from plan_api.settlement import Settlement
@@ -103,6 +104,7 @@ class Reconciler:
 
     async def _act(self, plan: Unsettled, view: PlanView | None) -> None:
         verdict = decide(plan.mode, plan.age_seconds, plan.due, view, self._patience)
+        metrics.RECONCILED.labels(type(verdict).__name__.lower()).inc()
         match verdict:
             case Settle(outcome):
                 await self._settlement.settle(outcome)

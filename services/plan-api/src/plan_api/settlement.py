@@ -5,6 +5,7 @@ import structlog
 from common.contracts.internal import PlanView
 from common.contracts.messages import Outcome
 from common.postgres import Database
+from plan_api import metrics
 from plan_api.repository import reservations
 from plan_api.verdict import outcome_of
 
@@ -26,6 +27,7 @@ class Settlement:
         async with self._database.connection() as connection:
             settled = await reservations.settle(connection, outcome)
         if settled:
+            metrics.SETTLED.labels(outcome.status, outcome.charge).inc()
             _log.info(
                 "plan.settled",
                 plan_id=str(outcome.plan_id),

@@ -11,6 +11,7 @@ from common.contracts.internal import GenerationResult, PlanView
 from common.contracts.messages import GenerateJob
 from common.generator_client import GeneratorClient, GeneratorUnavailableError, generators_unavailable
 from common.problems import ApiError
+from plan_api import metrics
 from plan_api.admission import Admission, Start
 from plan_api.repository.idempotency import IdempotencyKey
 from plan_api.settlement import Settlement
@@ -40,6 +41,7 @@ class Synchronous:
                 answered: the reservation then stays until the generator's row says what became of the plan.
             common.postgres.UNAVAILABLE: Postgres is away.
         """
+        began = asyncio.get_running_loop().time()
         accepted = await self._admission.admit(Start(user_id, preference_id, "sync", key=key))
         plan_id = accepted.generation.plan_id
         try:
@@ -50,6 +52,7 @@ class Synchronous:
         if not await self._settlement.settle_from(view):
             _log.warning("synchronous.unfinished", plan_id=str(plan_id), attempt=view.attempt)
             raise generators_unavailable()
+        metrics.SYNCHRONOUS.labels(view.status).observe(asyncio.get_running_loop().time() - began)
         return _result(view)
 
     async def _write(self, job: GenerateJob) -> PlanView:

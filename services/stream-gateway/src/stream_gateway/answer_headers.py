@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.contracts.errors import ErrorCode
 from common.problems import ApiError, problem_response
+from stream_gateway import metrics
 from stream_gateway.cors import Cors
 
 _log = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class AnswerHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = _completed(message, added)
+                metrics.ANSWERS.labels(f"{message['status'] // 100}xx").inc()
                 _say(scope, message["status"], time.perf_counter() - began)
             await send(message)
 

@@ -11,13 +11,15 @@ from starlette.types import ASGIApp
 from common import health
 from common.broker import open_broker
 from common.generator_client import GeneratorClient, open_service_client
+from common.lag import LoopLag
+from common.metrics import open_admin
 from common.postgres import open_database
 from common.problems import EXCEPTION_HANDLERS
 from common.retention import Retention
 from common.server import Draining
 from common.settings import split_urls
 from common.tasks import background
-from stream_gateway import endpoints
+from stream_gateway import endpoints, metrics
 from stream_gateway.answer_headers import AnswerHeaders
 from stream_gateway.attach import Line
 from stream_gateway.auth import Authenticator, DevAuthenticator, FrontDoor, JwtAuthenticator
@@ -31,7 +33,6 @@ from stream_gateway.cors import Cors
 from stream_gateway.description import description_routes
 from stream_gateway.hub import Hub
 from stream_gateway.journal import Journal
-from stream_gateway.lag import LoopLag
 from stream_gateway.owned_tasks import owned_tasks
 from stream_gateway.ownership import Ownership
 from stream_gateway.page_routes import page_routes
@@ -131,6 +132,8 @@ async def open_services(
     if settings.retention_days:
         retention = Retention(database, settings.retention_days, STATEMENTS)
         await opened.enter_async_context(background("retention", retention.run))
+    _show(hub, sessions, lag)
+    await opened.enter_async_context(open_admin(settings.host, settings.admin_port))
     ownership = Ownership(repository, plan_api, journal)
     seconds = settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS
     return Services(
@@ -143,6 +146,12 @@ async def open_services(
         statuses=StatusReader(broker, generators, ownership),
         proxy=Proxy(plan_api, door, seconds, (ownership.forget, hub.forget)),
     )
+
+
+def _show(hub: Hub, sessions: Sessions, lag: LoopLag) -> None:
+    metrics.OPEN_STREAMS.set_function(lambda: len(sessions))
+    metrics.WATCHED_PLANS.set_function(lambda: len(hub))
+    metrics.LOOP_LAG.set_function(lambda: lag.milliseconds / 1000)
 
 
 async def _open_door(settings: Settings, opened: AsyncExitStack, dependencies: Dependencies) -> FrontDoor:

@@ -18,8 +18,9 @@ from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
 from common.contracts.messages import ControlRequest, ViewersReply
 from common.generator_client import GeneratorClient, GeneratorUnavailableError
+from common.lag import LoopLag
+from stream_gateway import metrics
 from stream_gateway.channel import Channel
-from stream_gateway.lag import LoopLag
 from stream_gateway.owned_tasks import OwnedTasks
 from stream_gateway.plan_event import event_of_view
 
@@ -57,13 +58,19 @@ class Attachment:
         return self._viewers is not None
 
     def _on_gap(self, _: Channel) -> None:
+        if self.channel.at is not None and not self._is_asking:
+            metrics.GAPS.inc()
         self.ask()
 
     def ask(self) -> None:
         """Find out how the plan stands: one question at a time for each plan."""
-        if self.retired or self.channel.ended or (self._asking is not None and not self._asking.done()):
+        if self.retired or self.channel.ended or self._is_asking:
             return
         self._asking = self._line.tasks.spawn(self._mend(), f"ask {self.channel.plan_id}")
+
+    @property
+    def _is_asking(self) -> bool:
+        return self._asking is not None and not self._asking.done()
 
     async def _mend(self) -> None:
         await self._subscribe()

@@ -19,6 +19,7 @@ from common.contracts.events import TerminalStatus
 from common.contracts.messages import ControlReply, ControlRequest
 from common.generator_client import GeneratorClient, GeneratorUnavailableError
 from common.problems import ApiError
+from stream_gateway import metrics
 from stream_gateway.hub import Hub
 from stream_gateway.journal import Journal
 from stream_gateway.owned_tasks import OwnedTasks
@@ -79,12 +80,14 @@ class Canceller:
         return task
 
     async def _cancel(self, plan_id: UUID, user_id: UUID) -> TerminalStatus:
+        began = asyncio.get_running_loop().time()
         try:
             status = await self._ask_owner(plan_id)
             _log.debug("cancel.owner_asked", plan_id=str(plan_id), status=status)
             status = status or await self._store(plan_id, user_id)
         finally:
             del self._running[plan_id]
+        metrics.CANCEL.observe(asyncio.get_running_loop().time() - began)
         self._journal.put(CancelAnswered(plan_id, status, datetime.now(UTC)))
         return status
 

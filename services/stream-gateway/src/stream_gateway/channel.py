@@ -6,6 +6,7 @@ Runs in NATS callbacks: no await, no task and no log line an event.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -14,7 +15,7 @@ import structlog
 from common import fold
 from common.contracts.events import Phase, PlanStatus
 from common.contracts.ops import Op
-from stream_gateway import plan_event, standard_patch
+from stream_gateway import metrics, plan_event, standard_patch
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame
 from stream_gateway.plan_event import MalformedEventError, PlanEvent
@@ -52,6 +53,7 @@ class Channel:
         self._clock = clock
         self._document: Any = None
         self._progress: dict[str, Any] = {}
+        self._soonest = inf
         self._terminal: PlanEvent | None = None
         self._last_frame = Frame("connected", b"{}")
         self._snapshot: Frame | None = None
@@ -140,6 +142,7 @@ class Channel:
             return
         self._move(event, to, patch)
         self._broadcast()
+        self._measure()
 
     def _fold(self, ops: list[Op]) -> tuple[bytes, ...] | None:
         if not self._patched:
@@ -168,6 +171,14 @@ class Channel:
         self._last_frame = event.frame(patch)
         self.advanced_at = self._clock()
         self.answered.set()
+
+    def _measure(self) -> None:
+        """How much later than the soonest event of this plan this one was written; an owner says when it made it."""
+        elapsed = self._progress.get("elapsedMs")
+        if isinstance(elapsed, int):
+            late = self._clock() - elapsed / 1000
+            self._soonest = min(self._soonest, late)
+            metrics.EVENT_LAG.observe(late - self._soonest)
 
     def _broadcast(self) -> None:
         frame = self._last_frame

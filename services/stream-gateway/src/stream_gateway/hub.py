@@ -40,6 +40,9 @@ class Hub:
         # Plans that have ended and that nobody watches any more: a late viewer still gets its end from here.
         self._ended: dict[UUID, Attachment] = {}
 
+    def __len__(self) -> int:
+        return len(self._watched)
+
     def __iter__(self) -> Iterator[Attachment]:
         return iter(tuple(self._watched.values()))
 

@@ -13,6 +13,7 @@ from common.contracts.errors import ErrorCode
 from common.problems import ApiError
 from common.server import Draining
 from common.tasks import end
+from stream_gateway import metrics
 from stream_gateway.auth import Identity
 from stream_gateway.cursor import Cursor
 from stream_gateway.feed import Feed
@@ -79,6 +80,7 @@ class Session:
         if record_id is None:
             return
         self._hub.leave(watch)
+        metrics.STREAMS_ENDED.labels(watch.viewer.reason or "failed").inc()
         last = None if watch.viewer.cursor is None else str(watch.viewer.cursor)
         self._journal.put(SessionClosed(record_id, datetime.now(UTC), last, watch.viewer.reason))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from stream_gateway import metrics
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame
 from stream_gateway.wake import Wake
@@ -86,6 +87,7 @@ class Viewer:
         waiting = len(self._frames)
         if waiting and (waiting >= self._limits.frames or self._size + frame.size > self._limits.size):
             self.conflated += 1
+            metrics.CONFLATED.inc()
             self._conflate()
             return
         self._frames.append(frame)

@@ -1,4 +1,4 @@
-"""How far the event loop is behind: what a generator slows its reading by."""
+"""How far the event loop is behind: what a gateway tells the generators, and every service its operator."""
 
 import asyncio
 
