@@ -17,7 +17,9 @@ from testkit.upstream import Upstream
 from testkit.upstream_cases import always, once
 
 DEADLINE = 15.0
-PAGE = Path(__file__).parents[2] / "docs" / "observability.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "observability.md"
+MONITORING = ROOT / "deploy" / "kubernetes" / "components" / "monitoring"
 _REFUSED = {"http_error": {"status": 400}}
 _SLOW = {"tokens_per_second": 60}
 
@@ -155,3 +157,13 @@ async def _one(stack: Stack, name: str) -> Reading:
     async with httpx.AsyncClient() as client:
         answer = await client.get(stack.addresses.metrics[name])
     return Reading(list(text_string_to_metric_families(answer.text)))
+
+
+@pytest.mark.parametrize("name", ["rules.yaml", "planstream.json"])
+async def test_what_is_watched_exists(stack: Stack, name: str) -> None:
+    """Every metric in an alert or on the dashboard is one that a running service shows."""
+    ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+    shown = {family.name + end for family in await families(stack) for end in ends[family.type]}
+    watched = set(re.findall(r"planstream_(?:generator|gateway|plan_api)_\w+", (MONITORING / name).read_text()))
+    assert len(watched) > 10
+    assert watched <= shown

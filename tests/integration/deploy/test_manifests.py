@@ -113,12 +113,16 @@ def test_a_service_is_asked_where_it_listens(folder: str, service: str) -> None:
     template = deployment["spec"]["template"]
     (container,) = template["spec"]["containers"]
     port = SERVICES[service].model_fields["port"].default
-    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    admin = int(environment(rendered(folder), service)["ADMIN_PORT"] or 0)
+    assert container["ports"] == [{"name": "http", "containerPort": port}, {"name": "metrics", "containerPort": admin}]
     assert container["readinessProbe"]["httpGet"] == container["startupProbe"]["httpGet"]
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "http"}
     door = named(manifests, "Service", service)["spec"]
-    assert door["ports"] == [{"name": "http", "port": port, "targetPort": "http"}]
+    assert door["ports"] == [
+        {"name": "http", "port": port, "targetPort": "http"},
+        {"name": "metrics", "port": admin, "targetPort": "metrics"},
+    ]
     budget = named(manifests, "PodDisruptionBudget", service)["spec"]
     assert budget["maxUnavailable"] == 1
     labels = template["metadata"]["labels"]

@@ -24,6 +24,7 @@ NAMES = Place("names", {"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": 
 EDGE = Place("edge", {}, {"planstream.io/role": "edge"})
 OPERATOR = Place("postgres-operator", {}, {"planstream.io/role": "postgres-operator"})
 AUTOSCALER = Place("autoscaler", {}, {"planstream.io/role": "autoscaler"})
+MONITORING = Place("monitoring", {}, {"planstream.io/role": "monitoring"})
 CALLER = Place("caller", {"planstream.io/role": "caller"}, {"planstream.io/role": "caller"})
 ELSEWHERE = Place("elsewhere", {NAME: "stream-gateway"}, {"kubernetes.io/metadata.name": "default"})
 WORLD = Place("world", address="104.18.2.115")
@@ -31,9 +32,9 @@ NEIGHBOUR = Place("neighbour", address="10.0.0.7")
 METADATA = Place("metadata of the cloud", address="169.254.169.254")
 
 INSIDE = (PLAN_API, GENERATOR, GATEWAY, MIGRATIONS, NATS, POSTGRES, UNKNOWN)
-OUTSIDE = (NAMES, EDGE, OPERATOR, AUTOSCALER, CALLER, ELSEWHERE, WORLD, NEIGHBOUR, METADATA)
+OUTSIDE = (NAMES, EDGE, OPERATOR, AUTOSCALER, MONITORING, CALLER, ELSEWHERE, WORLD, NEIGHBOUR, METADATA)
 PLACES = (*INSIDE, *OUTSIDE)
-PORTS = (53, 80, 443, 4222, 5432, 6222, 6443, 8000, 8080, 8081, 8082, 8222)
+PORTS = (53, 80, 443, 4222, 5432, 6222, 6443, 8000, 8080, 8081, 8082, 8222, 9090)
 
 # What the services do (README), what their servers need, and nothing else.
 WAYS = {
@@ -44,6 +45,7 @@ WAYS = {
     (CALLER, PLAN_API, 8081),
     *((service, NATS, 4222) for service in (PLAN_API, GENERATOR, GATEWAY)),
     *((service, POSTGRES, 5432) for service in (PLAN_API, GENERATOR, GATEWAY, MIGRATIONS)),
+    *((MONITORING, service, 9090) for service in (PLAN_API, GENERATOR, GATEWAY)),
     (GENERATOR, WORLD, 443),
     (GATEWAY, WORLD, 443),
     (NATS, NATS, 6222),

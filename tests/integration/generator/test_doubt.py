@@ -114,6 +114,11 @@ async def test_a_plan_outlives_an_outage_of_nats(
     async with _connected(private_nats) as client, watching(client, job) as watcher:
         await watcher.until(chars(100))
         await private_nats.process.stop()
+        # What had reached us before is still on its way to the watcher.
+        async with asyncio.timeout(DEADLINE):
+            while client.is_connected:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         said, seq = len(watcher.events), watcher.events[-1]["seq"]
         stored = await _saves(admin, 2)
         assert stored > seq

@@ -131,5 +131,4 @@ def test_the_recipe_is_for_any_builder() -> None:
         assert "USER" not in block
         if name in SETTINGS:
             port = SETTINGS[name].model_fields["port"].default
-            assert f"EXPOSE {port}\n" in block
-            assert f"ENV PORT={port}\n" in block
+            assert f"ENV PORT={port} ADMIN_PORT=9090\nEXPOSE {port} 9090\n" in block

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from common.server import Unattended, listen
 
 # Nobody asks when a counter was made, and it would be one more series for each.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library says nothing of its type
 
 # Seconds. What a person notices lies between 10 ms and some seconds.
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
