@@ -10,7 +10,7 @@ from importlib.resources import files
 import uvloop
 from pydantic import ValidationError
 
-from common import logs
+from common import logs, tracing
 from common.migrations import FAILURES, migrate
 from common.settings import ServiceSettings, faults_of
 
@@ -34,11 +34,14 @@ def run(
         print(explained, file=sys.stderr)  # noqa: T201 - the log is not set up yet
         return 2
     logs.configure(package.replace("_", "-"), loaded.log_level)
+    end_tracing = tracing.configure(package.replace("_", "-"), loaded.otel_exporter_otlp_endpoint)
     try:
         uvloop.run(serve(loaded))  # type: ignore[arg-type]  # an Awaitable that is a coroutine
     except OSError as error:
         print(f"{package}: cannot listen on {loaded.host}:{loaded.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return 1
+    finally:
+        end_tracing()
     return 0
 
 

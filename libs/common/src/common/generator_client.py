@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr, ValidationError
 
+from common import tracing
 from common.contracts.errors import ErrorCode, Problem
 from common.contracts.internal import CancelRequest, PlanQuery, PlanQueryResult, PlanView
 from common.contracts.messages import GenerateJob
@@ -160,4 +161,11 @@ async def open_service_client(token: SecretStr) -> AsyncIterator[httpx.AsyncClie
     async with httpx.AsyncClient(
         headers=headers, limits=limits, timeout=httpx.Timeout(10, connect=2), trust_env=False
     ) as client:
+        if tracing.is_on():
+            client.event_hooks = {"request": [_trace]}
         yield client
+
+
+async def _trace(request: httpx.Request) -> None:
+    if (value := tracing.traceparent()) is not None:
+        request.headers[tracing.HEADER] = value

@@ -75,6 +75,9 @@ class ServiceSettings(BaseSettings):
         int, Field(ge=0, le=36_500, description="how long what has ended is kept; 0 = for ever")
     ] = 0
     admin_port: Annotated[int, Field(ge=0, le=65535, description="where /metrics is; 0: nowhere")] = 0
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None, Field(description="where traces go, as OTLP over HTTP; without it there are none")
+    ] = None
     shutdown_seconds: Annotated[float, Field(gt=0, description="how long open work may take after SIGTERM")] = 20
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from common.problems import EXCEPTION_HANDLERS, ApiError, problem_response
 from common.retention import Retention
 from common.server import Draining
 from common.tasks import background
+from common.tracing import Traced
 from generator import metrics
 from generator.announcer import Announcer
 from generator.control import ControlDesk
@@ -155,6 +157,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
 
     return Starlette(
         routes=[*health_routes(draining, dependencies.checks()), *Endpoints(settings).routes()],
+        middleware=[Middleware(Traced)],
         exception_handlers={**EXCEPTION_HANDLERS, **dict.fromkeys(UNAVAILABLE, _postgres_away)},
         lifespan=lifespan,
     )

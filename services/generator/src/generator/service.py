@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from common import payloads
+from common import payloads, tracing
 from common.contracts import subjects
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
@@ -127,10 +127,11 @@ class GenerationService:
         streaming = job.mode == "stream"
         try:
             await parts.desk.attach(run)
-            await run.execute(
-                lambda plan: writer.write(plan, job.preferences, user, streaming=streaming),
-                parts.settings.streaming_timeout / 1000,
-            )
+            with tracing.span("write plan", job.traceparent, plan_id=str(job.plan_id), attempt=run.claim.attempt):
+                await run.execute(
+                    lambda plan: writer.write(plan, job.preferences, user, streaming=streaming),
+                    parts.settings.streaming_timeout / 1000,
+                )
             if run.stopped == "shutdown" and run.ending is None:
                 await self._hand_over(run)
         finally:

@@ -9,6 +9,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from common import tracing
 from common.contracts.errors import ErrorCode
 from common.contracts.inputs import Preferences
 from common.contracts.plan import provider_schema, validate_plan
@@ -96,10 +97,11 @@ class _Attempt:
         started = datetime.now(UTC)
         failure: UpstreamError | ParseError | None = None
         try:
-            if streaming and purpose in ("stream", "continuation"):
-                await self._stream(call)
-            else:
-                await self._at_once(purpose, call)
+            with tracing.span("call OpenRouter", purpose=purpose):
+                if streaming and purpose in ("stream", "continuation"):
+                    await self._stream(call)
+                else:
+                    await self._at_once(purpose, call)
         except (UpstreamError, ParseError) as error:
             failure = error
         finally:

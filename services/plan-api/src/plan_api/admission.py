@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from common import tracing
 from common.broker import Broker
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import Mode, OnDisconnect
@@ -146,7 +147,8 @@ class Admission:
         row = await generations.reserve(transaction, new, NEWS_SECONDS)
         job = None
         if start.mode == "stream":
-            job = await outbox.insert(transaction, plan_id, 1, row.job().to_json())
+            asked = row.job().model_copy(update={"traceparent": tracing.traceparent()})
+            job = await outbox.insert(transaction, plan_id, 1, asked.to_json())
         _log.info("plan.reserved", plan_id=str(plan_id), mode=start.mode)
         return row, job
 

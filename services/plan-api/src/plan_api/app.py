@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from common.retention import Retention
 from common.server import Draining
 from common.service_auth import accepted_tokens
 from common.tasks import background
+from common.tracing import Traced
 from plan_api import metrics
 from plan_api.admission import Admission
 from plan_api.backlog import Backlog
@@ -63,6 +65,7 @@ def create_app(settings: Settings, draining: Draining) -> Starlette:
             *batches.routes(guard),
             *health_routes(draining, dependencies.checks()),
         ],
+        middleware=[Middleware(Traced)],
         exception_handlers={**EXCEPTION_HANDLERS, **dict.fromkeys(UNAVAILABLE, _on_postgres_away)},
         lifespan=lifespan,
     )

@@ -6,6 +6,7 @@ import structlog
 from nats.js.errors import NoStreamResponseError
 
 from common import broker as nats_broker
+from common import tracing
 from common.broker import JOBS, PUBLISH_SECONDS, Broker
 from common.contracts import subjects
 from common.postgres import UNAVAILABLE as POSTGRES_UNAVAILABLE
@@ -29,7 +30,8 @@ class Outbox:
     async def publish(self, row: OutboxRow) -> bool:
         """Publish a row that was committed just now. Never fails: the relay does what is left undone."""
         try:
-            await self._send(row)
+            with tracing.span("publish job", plan_id=str(row.plan_id)):
+                await self._send(row)
             async with self._database.connection() as connection:
                 await outbox.delete(connection, [row.id])
             _log.debug("outbox.published", plan_id=str(row.plan_id), n=row.n)

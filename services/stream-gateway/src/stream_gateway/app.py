@@ -19,6 +19,7 @@ from common.retention import Retention
 from common.server import Draining
 from common.settings import split_urls
 from common.tasks import background
+from common.tracing import Traced
 from stream_gateway import endpoints, metrics
 from stream_gateway.answer_headers import AnswerHeaders
 from stream_gateway.attach import Line
@@ -85,7 +86,7 @@ def create_app(settings: Settings, draining: Draining) -> ASGIApp:
     )
     # A redirect would be built from the Host header, and no path here ends in a slash.
     app.router.redirect_slashes = False
-    return AnswerHeaders(app, Cors(settings.allowed_origins))
+    return Traced(AnswerHeaders(app, Cors(settings.allowed_origins)))
 
 
 def route_table(settings: Settings, draining: Draining, dependencies: Dependencies) -> list[BaseRoute]:

@@ -14,7 +14,7 @@ from functools import partial
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from common import sse
+from common import sse, tracing
 from common.http_protocol import PartWriter, has_stalled, part_writer
 from common.server import send_of_server
 from stream_gateway.feed import Feed
@@ -70,6 +70,7 @@ class EventStream(Response):
         self._expires_in = expires_in
         self._sent_at = 0.0
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._until_first: Callable[[], None] | None = tracing.begin("wait for the first event")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream to its end."""
@@ -88,6 +89,7 @@ class EventStream(Response):
                 if timer is not None:
                     timer.cancel()
             self._on_close()
+            self._wrote()
             await asyncio.wait({watcher})
 
     async def _write(self, scope: Scope, send: Send) -> None:
@@ -113,6 +115,8 @@ class EventStream(Response):
                 continue
             await send(_part(waiting or sse.HEARTBEAT))
             self._sent_at = clock()
+            if waiting and self._until_first is not None:
+                self._wrote()
             if waiting and feed.pause and feed.reason is None:
                 # Snapshots gather into the next one, unless the stream is over.
                 await asyncio.sleep(feed.pause)
@@ -125,7 +129,15 @@ class EventStream(Response):
         if waiting:
             writer.write(waiting)
             self._sent_at = clock()
+            if self._until_first is not None:
+                self._wrote()
         return self._feed.reason is None and (bool(waiting) or not self._is_silent())
+
+    def _wrote(self) -> None:
+        """The first event of the plan has been written, or none will be."""
+        if self._until_first is not None:
+            self._until_first()
+            self._until_first = None
 
     def _is_silent(self) -> bool:
         return asyncio.get_running_loop().time() - self._sent_at >= self._limits.heartbeat

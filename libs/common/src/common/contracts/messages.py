@@ -26,6 +26,8 @@ class GenerateJob(Envelope):
     on_disconnect: OnDisconnect = "abort"
     watched: bool = False
     accepted_at: datetime
+    # W3C Trace Context, of the request that asked for the plan; only where tracing is on.
+    traceparent: str | None = None
 
 
 class Outcome(Envelope):
