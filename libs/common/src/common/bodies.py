@@ -1,7 +1,7 @@
 """Read a JSON request body: bounded, typed, and refused with a stable code."""
 
 import asyncio
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -78,7 +78,9 @@ def parse_model(body: bytes, model: type[Model]) -> Model:
     try:
         # orjson refuses what is not UTF-8 or nests too deep before pydantic builds anything.
         orjson.loads(body)
-        return model.model_validate_json(body, by_alias=True, by_name=False)
+        # Between our own services also what stands within: the inputs in a job are strict to a client alone.
+        extra: Literal["ignore"] | None = "ignore" if issubclass(model, Envelope) else None
+        return model.model_validate_json(body, by_alias=True, by_name=False, extra=extra)
     except orjson.JSONDecodeError as error:
         raise ApiError(ErrorCode.INVALID_INPUT, f"The body is not valid JSON: {error}.") from error
     except ValidationError as error:

@@ -101,7 +101,7 @@ class JobIntake:
             self._runs.spawn(self._return(message))
             return
         try:
-            job = GenerateJob.model_validate_json(message.data)
+            job = GenerateJob.model_validate_json(message.data, extra="ignore")
         except ValidationError as error:
             _log.error("job.malformed", error=str(error)[:500])
             self._runs.spawn(self._reject(message))

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from common.contracts.base import Envelope, Request
 from common.contracts.errors import ErrorCode
@@ -32,8 +32,11 @@ class StartRequest(Request):
 class AdmissionRequest(StartRequest):
     """The body of plan-api's `POST /internal/generations`: the client's own, and what its kind of start implies.
 
-    Apart from the client's body, so that an idempotent repeat may ask for the other kind of answer.
+    Apart from the client's body, so that an idempotent repeat may ask for the other kind of answer. The gateway has
+    refused what a client may not say; what a later gateway says beside is skipped.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     on_disconnect_default: OnDisconnect = "abort"
     watched: bool = Field(default=False, description="the answer to the client is the plan's stream")
@@ -101,7 +104,7 @@ class CancelRequest(Envelope):
     weeks: Weeks | None = Field(default=None, description="how many the plan would have had; null: not known")
 
 
-class PlanQuery(Request):
+class PlanQuery(Envelope):
     """The body of `POST /internal/plans/query`."""
 
     plan_ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]

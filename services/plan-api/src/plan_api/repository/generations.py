@@ -96,7 +96,7 @@ class GenerationRow:
             plan_id=self.plan_id,
             user_id=self.user_id,
             preference_id=self.preference_id,
-            preferences=Preferences.model_validate(self.preferences),
+            preferences=Preferences.model_validate(self.preferences, extra="ignore"),
             mode=self.mode,
             on_disconnect=self.on_disconnect,
             watched=self.watched,

@@ -32,4 +32,4 @@ async def find(connection: Connection, preference_id: UUID, user_id: UUID) -> St
     row = await connection.fetchrow(_FIND, preference_id, user_id)
     if row is None:
         return None
-    return StoredPreferences(Preferences.model_validate(row["preferences"]), row["created_at"])
+    return StoredPreferences(Preferences.model_validate(row["preferences"], extra="ignore"), row["created_at"])
