@@ -86,7 +86,7 @@ def create_app(settings: Settings, draining: Draining) -> ASGIApp:
     )
     # A redirect would be built from the Host header, and no path here ends in a slash.
     app.router.redirect_slashes = False
-    return Traced(AnswerHeaders(app, Cors(settings.allowed_origins)))
+    return AnswerHeaders(Traced(app), Cors(settings.allowed_origins))
 
 
 def route_table(settings: Settings, draining: Draining, dependencies: Dependencies) -> list[BaseRoute]:
