@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from testkit import Received, User, Viewer, written
-from testkit.containers import PROJECT, ComposeStack, built, compose_stack, docker, require_engine
+from testkit.containers import PROJECT, ROOT, ComposeStack, built, compose_stack, docker, require_engine
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -161,6 +163,13 @@ async def follow(viewer: Viewer, seconds: float = 60) -> None:
                 await asyncio.sleep(0.3)
 
 
+async def answering(user: User, seconds: float = 60) -> None:
+    """Wait until plan-api and its database answer again: until then it is 503, and the caller comes again."""
+    async with asyncio.timeout(seconds):
+        while (await user.http.get("/api/plan/quota")).status_code != 200:
+            await asyncio.sleep(0.5)
+
+
 async def begun(user: User) -> tuple[UUID, Viewer]:
     """A plan that is being written, and who has seen some of it."""
     plan_id = await user.start()
@@ -195,6 +204,32 @@ async def test_a_gateway_is_rolled_under_its_viewers(deployment: ComposeStack, u
     await deployment.healthy("stream-gateway")
 
 
+async def test_a_roll_through_all_services_loses_nothing(deployment: ComposeStack, user: User) -> None:
+    """An upgrade: each service in turn is made anew while plans are written and watched; all are whole at the end."""
+    plans = [await begun(user) for _ in range(3)]
+    following = asyncio.gather(*(follow(viewer, 180) for _, viewer in plans))
+    for service in ("generator", "plan-api", "stream-gateway"):
+        words = ("up", "--detach", "--no-deps", "--no-build", "--force-recreate", service)
+        await asyncio.to_thread(deployment.compose, *words)
+        await deployment.healthy(service)
+    await following
+    for plan_id, viewer in plans:
+        assert viewer.names[-1] == "complete"
+        assert (await user.plan(plan_id))["plan"] == viewer.plan
+
+
+@pytest.mark.parametrize("server", ["nats", "postgres"])
+async def test_a_server_is_restarted_under_its_viewers(deployment: ComposeStack, user: User, server: str) -> None:
+    """It comes back with what it had; the plan goes on, and is stored and seen to its end."""
+    plan_id, viewer = await begun(user)
+    following = asyncio.create_task(follow(viewer, 120))
+    await asyncio.to_thread(docker, "restart", "--time", "10", *deployment.containers(server))
+    await following
+    assert viewer.names[-1] == "complete"
+    await answering(user)
+    assert (await user.plan(plan_id))["plan"] == viewer.plan
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_leaves_when_it_is_told(deployment: ComposeStack, service: str) -> None:
     """SIGTERM reaches the process, which ends by itself and in order, long before it would be killed."""
@@ -211,3 +246,32 @@ def test_nothing_was_refused(deployment: ComposeStack) -> None:
     """After all of that: no service asked NATS for what its user may not do."""
     said = deployment.compose("logs", "--no-color", "nats", *SERVICES)
     assert "permissions violation" not in said.lower()
+
+
+def restoring() -> tuple[str, str]:
+    """The runbook's commands: to back up, and to restore."""
+    text = (ROOT / "deploy" / "README.md").read_text()
+    (section,) = re.findall(r"(?ms)^## Back up and restore\n(.*?)^## ", text)
+    backup, restore = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return backup, restore
+
+
+async def test_all_of_postgres_is_lost_and_restored(deployment: ComposeStack, user: User, tmp_path: Path) -> None:
+    """By the runbook's commands, onto a new volume: plans and quota are the backup's, and new ones are written."""
+    backup, restore = restoring()
+    old = await user.start()
+    await follow(user.viewer(old))
+    before = (await user.plan(old), await user.quota())
+    await asyncio.to_thread(deployment.shell, backup, tmp_path)
+    late = await user.start()
+    await follow(user.viewer(late))
+    await asyncio.to_thread(deployment.compose, "rm", "--stop", "--force", "postgres")
+    await asyncio.to_thread(docker, "volume", "rm", f"{PROJECT}_postgres")
+    await asyncio.to_thread(deployment.shell, restore, tmp_path, 300)
+    await deployment.healthy("stream-gateway")
+    await answering(user)
+    assert (await user.plan(old), await user.quota()) == before
+    assert (await user.http.get(f"/api/plan/plans/{late}")).status_code == 404
+    new = user.viewer(await user.start())
+    await follow(new)
+    assert new.names[-1] == "complete"

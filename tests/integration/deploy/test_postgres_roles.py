@@ -131,3 +131,31 @@ async def test_one_command_migrates_all(database: str) -> None:
     code, said = await migrations_command(ADMIN_DATABASE_URL=addresses["PLAN_API_DATABASE_URL"], **addresses)
     assert code == 1
     assert "permission denied" in said
+
+
+async def test_a_service_s_password_is_rotated_by_a_new_role(database: str) -> None:
+    """As the runbook has it: both roles work until the service has been rolled, and then the old one is dropped."""
+    address = urlsplit(database)
+    mark = secrets.token_hex(4)
+    old, new = (f"rotated_{mark}_{number}" for number in (1, 2))
+    urls = [
+        address._replace(netloc=f"{role}:{secrets.token_hex(8)}@{address.netloc.rpartition('@')[2]}").geturl()
+        for role in (old, new)
+    ]
+    admin = await asyncpg.connect(database)
+    try:
+        for url in urls:
+            await migrate(database, url, "generator", files("generator") / "migrations")
+            running = [await asyncpg.connect(each) for each in urls[: urls.index(url) + 1]]
+            for connection in running:
+                assert await connection.fetchval("SELECT count(*) FROM generator.monthly_plans") == 0
+                await connection.close()
+        await admin.execute(f"DROP OWNED BY {old}; DROP ROLE {old}")
+        with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+            await asyncpg.connect(urls[0])
+        connection = await asyncpg.connect(urls[1])
+        assert await connection.fetchval("SELECT count(*) FROM generator.monthly_plans") == 0
+        await connection.close()
+    finally:
+        await admin.execute(f"DROP OWNED BY {new}; DROP ROLE {new}")
+        await admin.close()

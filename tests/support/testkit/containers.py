@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -113,11 +114,21 @@ class ComposeStack:
 
     def compose(self, *words: str, seconds: float = 120) -> str:
         """Run compose, the plugin or the program before it."""
+        return run(*self._program(), *words, seconds=seconds, env=self._environment)
+
+    def shell(self, script: str, folder: Path, seconds: float = 120) -> str:
+        """Run an operator's commands in a folder; what they say to `docker compose` goes to this stack."""
+        ours = f'if [ "$1" = compose ]; then shift; {shlex.join(self._program())} "$@"; else command docker "$@"; fi'
+        named = {**self._environment, "COMPOSE_PROJECT_NAME": PROJECT}
+        whole = f"set -euo pipefail\ncd {shlex.quote(str(folder))}\ndocker() {{ {ours}; }}\n{script}"
+        return run("bash", "-c", whole, seconds=seconds, env=named)
+
+    def _program(self) -> tuple[str, ...]:
         assert DOCKER is not None
         plugin = subprocess.run([DOCKER, "compose", "version"], check=False, capture_output=True).returncode == 0
         program = (DOCKER, "compose") if plugin else ("docker-compose",)
         files = ("--file", str(COMPOSE / "compose.yaml"), "--env-file", str(self._file), "--profile", "emulator")
-        return run(*program, "--project-name", PROJECT, *files, *words, seconds=seconds, env=self._environment)
+        return (*program, "--project-name", PROJECT, *files)
 
     def left(self) -> list[str]:
         """What there is in the engine of this project: containers, volumes and networks."""
