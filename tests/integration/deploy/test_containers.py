@@ -17,6 +17,7 @@ from testkit.containers import PROJECT, ROOT, ComposeStack, built, compose_stack
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 VERSION = PROJECT
+RUNBOOK = (ROOT / "deploy" / "README.md").read_text()
 SERVICES = ("plan-api", "generator", "stream-gateway")
 PACKAGES = {"plan-api": "plan_api", "generator": "generator", "stream-gateway": "stream_gateway"}
 
@@ -142,13 +143,13 @@ async def test_a_user_s_limit_is_set(deployment: ComposeStack, user: User) -> No
     await asyncio.to_thread(deployment.compose, "run", "--rm", "--no-deps", "migrations")
 
 
-async def test_a_token_is_had_for_a_trial(deployment: ComposeStack) -> None:
-    """What planstream-admin prints is let in at the edge, as that user."""
-    user_id = uuid4()
-    token = (await asyncio.to_thread(deployment.admin, "token", "--user", str(user_id))).strip()
+async def test_a_token_is_had_for_a_trial(deployment: ComposeStack, tmp_path: Path) -> None:
+    """By the runbook's commands: what planstream-admin prints is let in at the edge, as that user and nobody else."""
+    (trial,) = re.findall(r"```sh\n(TOKEN=.*?)```", RUNBOOK, re.DOTALL)
+    said = await asyncio.to_thread(deployment.shell, trial.replace("http://127.0.0.1:8080", deployment.edge), tmp_path)
+    assert json.loads(said)["remaining"] == 30
+    token = (await asyncio.to_thread(deployment.admin, "token", "--user", str(uuid4()))).strip()
     async with httpx.AsyncClient(base_url=deployment.edge, headers={"Authorization": f"Bearer {token}"}) as client:
-        stored = await client.post("/api/plan/inputs", json={"userId": str(user_id), "goals": "Run"})
-        assert stored.status_code == 201, stored.text
         other = await client.post("/api/plan/inputs", json={"userId": str(uuid4()), "goals": "Run"})
         assert other.status_code == 403, other.text
 
@@ -250,8 +251,7 @@ def test_nothing_was_refused(deployment: ComposeStack) -> None:
 
 def restoring() -> tuple[str, str]:
     """The runbook's commands: to back up, and to restore."""
-    text = (ROOT / "deploy" / "README.md").read_text()
-    (section,) = re.findall(r"(?ms)^## Back up and restore\n(.*?)^## ", text)
+    (section,) = re.findall(r"(?ms)^## Back up and restore\n(.*?)^## ", RUNBOOK)
     backup, restore = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     return backup, restore
 
