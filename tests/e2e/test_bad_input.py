@@ -196,6 +196,7 @@ async def test_no_quota_left_and_too_many_running(open_stack: OpenStack) -> None
         assert await stored(stack, user) == before
         await cancel_with_content(user, plan_id)
         await cancel_with_content(user, await user.start())
+        await user.settled()
         before = await stored(stack, user)
         for path in ("/api/streaming/generate-plan", "/api/plan/generate"):
             problem(await user.http.post(path, json=user.body(preference_id)), 402, "quota_exceeded")

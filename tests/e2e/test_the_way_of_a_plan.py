@@ -221,7 +221,7 @@ async def test_every_service_writes_its_own_slice(stack: Stack) -> None:
         connection = await asyncpg.connect(stack.addresses.admin_url)
         rows: dict[str, int] = {}
         async with asyncio.timeout(10):
-            while len(rows) < 6:
+            while len(rows) < 6 or rows["plan_api.quota_ledger"] < 2:
                 rows = {
                     table: count
                     for table in (
@@ -291,7 +291,7 @@ async def test_a_repeated_start_gets_the_same_plan(stack: Stack) -> None:
         )
         other = user.body(await user.inputs())
         conflict = await user.http.post("/api/streaming/generate-plan", json=other, headers=keyed)
-        quota = await user.quota()
+        quota = await user.settled()
     assert first.plan_id == again.plan_id == UUID(asked.json()["planId"])
     assert again.names[-1] == "complete"
     assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")

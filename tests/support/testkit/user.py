@@ -1,5 +1,6 @@
 """A user of the public API in dev mode."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -72,6 +73,13 @@ class User:
     async def quota(self) -> Any:
         """The account."""
         return await self.get("/api/plan/quota")
+
+    async def settled(self, seconds: float = 10) -> Any:
+        """The account once nothing is reserved: an end is announced to plan-api a little behind its viewers."""
+        async with asyncio.timeout(seconds):
+            while (quota := await self.quota())["reserved"]:
+                await asyncio.sleep(0.02)
+        return quota
 
     async def cancel(self, plan_id: UUID) -> httpx.Response:
         """Cancel."""
