@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import generator.settings
 import plan_api.settings
 import stream_gateway.settings
+from plan_api.admin import main
 
 ROOT = Path(__file__).parents[3]
 RUNBOOK = (ROOT / "deploy" / "README.md").read_text()
@@ -40,3 +42,34 @@ def test_what_is_named_is_deployed() -> None:
     others = {"ADMIN_DATABASE_URL", "PYTHON_IMAGE", "PLAN_JOBS", "PLAN_OUTCOMES", "DROP", "OWNED", "HEALTHCHECK"}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)", RUNBOOK))
     assert named - settings - others - set(re.findall(r"(?m)^(\w+)=", example)) == set()
+
+
+@pytest.mark.parametrize(
+    "line", sorted(set(re.findall(r"(?:planstream-admin|run --rm(?: -T)? admin) ([^`\n)]*--user[^`\n)]*)", RUNBOOK)))
+)
+def test_what_planstream_admin_is_told_it_understands(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every use of it: with nothing in the environment it gets as far as to say what it misses there."""
+    for name in ("DATABASE_URL", "JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"):
+        monkeypatch.delenv(name, raising=False)
+    words = line.split(";")[0].replace("<UUID>", "6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac").split()
+    assert main(words) == 2
+    assert "missing or wrong in the environment" in capsys.readouterr().err
+
+
+def test_compose_is_told_of_services_that_there_are() -> None:
+    """Whatever the runbook runs, stops, scales or looks into."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
+    told = re.findall(r"docker compose (?:run --rm(?: -T)?|exec -T|logs [-\w ]+) ([\w-]+)", RUNBOOK)
+    told += [name for names in re.findall(r"docker compose stop (.+)", COMMANDS) for name in names.split()]
+    told += [
+        name
+        for names in re.findall(r"docker compose up -d ([^`\n(]+)", RUNBOOK)
+        for name in re.findall(r"([\w-]+)=", names)
+    ]
+    told += re.findall(r"docker compose rm [-\w ]+ (\w+)$", COMMANDS, re.MULTILINE)
+    assert len(told) > 8
+    assert set(told) <= set(compose["services"])
+    (volume,) = re.findall(r"docker volume rm .*_(\w+)\"", COMMANDS)
+    assert volume in compose["volumes"]
