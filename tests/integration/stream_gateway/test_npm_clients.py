@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,80 +9,29 @@ from uuid import UUID
 
 import pytest
 
+from testkit.npm import needs_node, packages_in, run_script
+
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
 
-# Where Node is. Who sets it wants these tests: without a program there, or without the packages, they fail.
-GIVEN = os.environ.get("NODE", "")
-NODE = GIVEN or shutil.which("node")
-
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        NODE is None, reason="needs Node 20 with npm: apt-get install nodejs npm, or NODE=/path/to/node"
-    ),
-]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(180), needs_node]
 
 HERE = Path(__file__).parent / "npm_clients"
 KEPT = Path(__file__).parents[3] / ".run" / "npm-clients"
-INSTALL_SECONDS = 150
-SECONDS = 30
 
 Run = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
-
-
-def _install(folder: Path) -> str:
-    """Fetch the packages once; what went wrong."""
-    wanted = (HERE / "package.json").read_bytes()
-    stamp = folder / "installed.json"
-    if stamp.exists() and stamp.read_bytes() == wanted:
-        return ""
-    npm = shutil.which("npm", path=f"{Path(NODE or '').parent}:{os.environ.get('PATH', '')}")
-    if npm is None:
-        return "there is no npm"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "package.json").write_bytes(wanted)
-    command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=INSTALL_SECONDS, text=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"npm install failed: {error} {getattr(error, 'stderr', None) or ''}"[:1000]
-    stamp.write_bytes(wanted)
-    return ""
 
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """A folder with the packages."""
-    fault = _install(KEPT)
-    if fault and GIVEN:
-        pytest.fail(f"NODE={GIVEN} asks for these tests, and {fault}")
-    if fault:
-        pytest.skip(fault)
-    return KEPT
+    return packages_in(KEPT, HERE)
 
 
 @pytest.fixture
 def run(packages: Path) -> Run:
     """Run one of the clients; what it printed."""
-
-    async def client(name: str, *arguments: str) -> dict[str, Any]:
-        shutil.copy(HERE / name, packages / name)  # imports are looked up from where a script lies
-        process = await asyncio.create_subprocess_exec(
-            *(str(NODE), name, *arguments), cwd=packages, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        try:
-            out, errors = await asyncio.wait_for(process.communicate(), SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode == 0, errors.decode()
-        told: dict[str, Any] = json.loads(out)
-        return told
-
-    return client
+    return lambda name, *arguments: run_script(packages, HERE / name, *arguments)
 
 
 async def _write(owner: "Owner", until: Callable[..., Awaitable[None]]) -> None:

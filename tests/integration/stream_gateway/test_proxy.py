@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from stream_gateway.page_routes import page_routes
 from testkit.secrecy import SERVICE_TOKEN
 
 if TYPE_CHECKING:
@@ -174,10 +175,13 @@ async def test_the_page_is_served_and_talks_to_nobody_else(gateway: "Gateway") -
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for path in ("/page/app.js", "/page/stream.js", "/page/style.css"):
+    loads = [route.path for route in page_routes() if route.path not in {"/", "/page/icon.svg", "/plan-stream.d.ts"}]
+    assert "/plan-stream.js" in loads
+    for path in loads:
         loaded = await gateway.client.get(path)
         assert (loaded.status_code, loaded.headers["x-content-type-options"]) == (200, "nosniff")
-        assert "http" not in loaded.text.replace("HTTP ", "")
+        assert "http:" not in loaded.text
+        assert "https:" not in loaded.text
         assert "innerHTML" not in loaded.text
     assert "http" not in page.text
 

@@ -16,7 +16,7 @@ from stream_gateway.proxy import METHODS
 
 COMMON: dict[str, Any] = {"database_url": "postgresql://x", "service_token": "x" * 16, "host": "127.0.0.1"}
 # For people and their browsers: the page, the documentation and what they load.
-FOR_BROWSERS = re.compile(r"/|/page/.*|/docs(/.*)?|/openapi\.json")
+FOR_BROWSERS = re.compile(r"/|/page/.*|/plan-stream\.(js|d\.ts)|/docs(/.*)?|/openapi\.json")
 # Leads to plan-api, whose own table has the routes behind it.
 PASSED_ON = "/api/plan/{path:path}"
 

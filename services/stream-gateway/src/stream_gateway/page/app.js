@@ -1,128 +1,171 @@
-// The reference client: start a plan, watch it being written, come back with the last id after a cut, cancel.
-import { fold, readEvents } from "./stream.js";
+// The reference page: a form becomes a plan that is watched, stopped, resumed, tried again.
+import { headers, read } from "./inputs.js";
+import { PlanStream } from "/plan-stream.js";
+import { PlanView } from "./plan-view.js";
+import { refresh } from "./shelf.js";
+import { clockText, endText, faultText, phaseText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-const TERMINAL = new Set(["complete", "cancelled", "error"]);
-const LONGEST_PAUSE = 10000;
+const client = new PlanStream({ headers });
+const view = new PlanView();
 
-// Without a token we are whoever we say we are: the gateway believes that in development only.
-const userId = localStorage.getItem("userId") ?? crypto.randomUUID();
-localStorage.setItem("userId", userId);
+const SETTLED = 600;
 
-let run = null;
+let watch = null;
+let stopWatching = new AbortController();
+let wish = null;
+let began = 0;
 
-function headers(more = {}) {
-  const token = $("token").value.trim();
-  return token ? { Authorization: `Bearer ${token}`, ...more } : { "X-User-Id": userId, ...more };
+function announce(text) {
+  if ($("live").textContent !== text) $("live").textContent = text;
 }
 
-async function post(path, body, more) {
-  const response = await fetch(path, {
-    method: "POST",
-    headers: headers({ "Content-Type": "application/json", ...more }),
-    body: JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? `HTTP ${response.status}`);
-  return response;
+function draw() {
+  const busy = watch !== null && !watch.ended;
+  const { progress } = watch ?? {};
+  view.draw(watch?.plan ?? null, busy, watch === null);
+  $("meter").hidden = watch === null;
+  $("meter").classList.toggle("busy", busy);
+  $("bar").value = progress?.percent ?? 0;
+  $("phase").textContent = !watch ? "" : busy ? phaseText(watch.phase) : endText(watch);
+  const elapsed = busy ? Math.max(progress?.elapsedMs ?? 0, performance.now() - began) : (progress?.elapsedMs ?? 0);
+  const speed = progress?.tokensPerSecond ? ` · ${Math.round(progress.tokensPerSecond)} tokens/s` : "";
+  $("numbers").textContent = watch ? `${Math.round(progress?.percent ?? 0)} %${speed} · ${clockText(elapsed)}` : "";
+  $("cancel").hidden = !busy;
+  $("start").disabled = busy;
 }
 
-function inputs() {
-  const user = $("token").value.trim() ? JSON.parse(atob($("token").value.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub : userId;
-  return {
-    userId: user,
-    goals: $("goals").value,
-    focusAreas: $("focus").value.split(",").map((area) => area.trim()).filter(Boolean),
-    availableHours: Object.fromEntries(DAYS.map((day) => [day, Number($("hours").value)])),
-    weeks: Number($("weeks").value),
-  };
+/** For ears: a phase, and each week that is whole; not every word. */
+function tell() {
+  const weeks = watch.progress?.weeksCompleted ?? 0;
+  const total = watch.progress?.weeksTotal;
+  announce(watch.ended ? endText(watch) : weeks ? `${weeks} of ${total} weeks written` : phaseText(watch.phase));
 }
 
-function asText(plan) {
-  if (!plan) return "";
-  const lines = [plan.monthly_summary ?? ""];
-  for (const week of plan.weekly_breakdown ?? []) {
-    lines.push("", `Week ${week.week ?? ""}: ${week.focus ?? ""}`);
-    for (const goal of week.goals ?? []) lines.push(`  * ${goal}`);
-    for (const day of DAYS) {
-      for (const task of week.daily_tasks?.[day] ?? []) {
-        const time = `${task.start_time ?? ""}-${task.end_time ?? ""}`;
-        lines.push(`  ${day} ${time} ${task.description ?? ""} (${task.focus_area ?? ""})`);
-      }
-    }
-  }
-  return lines.join("\n");
-}
-
-function draw(state) {
-  if (state.drawing) return;
-  state.drawing = true;
+let drawing = false;
+function drawSoon() {
+  if (drawing) return;
+  drawing = true;
   requestAnimationFrame(() => {
-    state.drawing = false;
-    $("plan").textContent = asText(state.plan);
-    $("bar").value = state.percent;
-    $("status").textContent = state.text;
+    drawing = false;
+    draw();
   });
 }
 
-function take(state, { event, data, id }) {
-  if (id) state.lastId = id;
-  if (event === "connected") state.planId = data.planId;
-  if (event === "snapshot" || event === "complete") state.plan = data.plan;
-  if (event === "progress") state.plan = fold(state.plan, data.ops);
-  if ((event === "cancelled" || event === "error") && data.plan) state.plan = data.plan;
-  state.percent = data.progress?.percent ?? state.percent;
-  const phase = data.progress?.phase ?? data.phase ?? data.status;
-  state.text = event === "error" ? data.message : `${event === "cancelled" ? "cancelled" : phase} · ${Math.round(state.percent)} %`;
-  state.ended = TERMINAL.has(event);
-  $("cancel").disabled = state.ended;
-  draw(state);
+function complain(code, said) {
+  $("trouble-text").textContent = faultText(code, said);
+  $("again").hidden = wish === null;
+  $("at-once").hidden = wish === null || ["quota_exceeded", "content_refused", "unauthorized", "not_found"].includes(code);
+  $("trouble").hidden = false;
+  if (code === "unauthorized") $("sign-in").open = true;
 }
 
-async function follow(state, response) {
-  for (let pause = 500; run === state; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-    try {
-      for await (const event of readEvents(response.body)) {
-        if (run !== state) return;
-        take(state, event);
-        pause = 500;
-      }
-    } catch (error) {
-      console.info("stream cut", error);
-    }
-    if (state.ended) return;
-    await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
-    const last = state.lastId ? { "Last-Event-ID": state.lastId } : {};
-    response = await fetch(`/api/streaming/events/${state.planId}`, { headers: headers(last) }).catch(() => new Response(""));
-    if (response.status === 204) return;
-    if (!response.ok && response.status < 500) throw new Error(`HTTP ${response.status}`);
-  }
+function place(planId) {
+  const url = planId ? `?plan=${planId}` : location.pathname;
+  if (location.search !== (planId ? url : "")) history.pushState({ planId }, "", url);
 }
 
-$("form").addEventListener("submit", async (submitted) => {
-  submitted.preventDefault();
-  const state = (run = { plan: null, planId: null, lastId: null, percent: 0, text: "…", ended: false, drawing: false });
-  $("start").disabled = true;
-  draw(state);
+/** On a narrow screen the plan is below the form. */
+function bringIntoSight() {
+  const sheet = document.querySelector(".sheet");
+  if (sheet.getBoundingClientRect().top > innerHeight / 2) sheet.scrollIntoView({ behavior: "smooth", block: "start" });
+}
+
+async function follow(next, controller) {
+  watch = next;
+  began = performance.now();
+  $("trouble").hidden = true;
+  draw();
+  bringIntoSight();
   try {
-    const wish = inputs();
-    const { preferenceId } = await (await post("/api/plan/inputs", wish)).json();
-    // One key for this press of the button: if the answer is lost, the same plan is found again.
-    const start = { preferenceId, userId: wish.userId };
-    const response = await post("/api/streaming/generate-plan", start, { "Idempotency-Key": crypto.randomUUID() });
-    await follow(state, response);
+    for await (const { event } of watch) {
+      if (watch !== next) return;
+      if (event === "connected") place(watch.planId);
+      drawSoon();
+      tell();
+    }
   } catch (error) {
-    state.text = error.message;
-    draw(state);
-  } finally {
-    $("start").disabled = false;
-    $("cancel").disabled = true;
+    if (controller.signal.aborted || watch !== next) return;
+    watch.ended = true;
+    complain(error.code, error.message);
   }
-});
+  if (watch !== next) return;
+  if (watch.error) complain(watch.error.code, watch.error.message);
+  draw();
+  // Accounts hear of an end a moment after its viewers.
+  setTimeout(refresh, SETTLED, client, open);
+}
 
-$("cancel").addEventListener("click", async () => {
-  if (!run?.planId) return;
-  $("cancel").disabled = true;
-  const response = await fetch(`/api/streaming/cancel/${run.planId}`, { method: "DELETE", headers: headers() });
-  if (!response.ok) $("cancel").disabled = false;
+function leave() {
+  stopWatching.abort();
+  stopWatching = new AbortController();
+  return stopWatching;
+}
+
+function open(planId) {
+  wish = null;
+  const controller = leave();
+  place(planId);
+  follow(client.watch(planId, { signal: controller.signal }), controller);
+  $("plan").focus({ preventScroll: false });
+}
+
+async function write() {
+  const controller = leave();
+  $("start").disabled = true;
+  try {
+    const preferenceId = await client.saveInputs(wish, { signal: controller.signal });
+    await follow(client.start({ preferenceId, userId: wish.userId }, { signal: controller.signal }), controller);
+  } catch (error) {
+    if (controller.signal.aborted) return;
+    $("start").disabled = false;
+    complain(error.code, error.message);
+  }
+}
+
+async function writeAtOnce() {
+  const controller = leave();
+  $("trouble").hidden = true;
+  $("at-once").disabled = true;
+  announce("Writing the whole plan; this takes a while");
+  $("phase").textContent = "Writing the whole plan, without the live view";
+  try {
+    const preferenceId = await client.saveInputs(wish, { signal: controller.signal });
+    const { planId } = await client.generate({ preferenceId, userId: wish.userId }, { signal: controller.signal });
+    open(planId);
+  } catch (error) {
+    complain(error.code, error.message);
+  } finally {
+    $("at-once").disabled = false;
+  }
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const inputs = read();
+  if (inputs === null) return;
+  wish = inputs;
+  $("trouble").hidden = true;
+  write();
 });
+$("cancel").addEventListener("click", async () => {
+  $("cancel").disabled = true;
+  await watch.cancel().catch((error) => complain(error.code, error.message));
+  $("cancel").disabled = false;
+});
+$("again").addEventListener("click", write);
+$("at-once").addEventListener("click", writeAtOnce);
+$("token").addEventListener("change", () => refresh(client, open));
+addEventListener("popstate", show);
+
+function show() {
+  const planId = new URLSearchParams(location.search).get("plan");
+  if (planId) return open(planId);
+  leave();
+  watch = null;
+  draw();
+  refresh(client, open);
+}
+
+setInterval(() => watch && !watch.ended && drawSoon(), 1000);
+show();
