@@ -112,7 +112,8 @@ async def test_a_limit_outlives_its_month(
     assert await plan_api.count("generations") == 0
     assert await plan_api.balance(user) == (0, 0)
     assert (await plan_api.ask("GET", "/api/plan/quota", user)).json()["limit"] == 7
-    # Back to the service's limit since: the older word must not come to life again.
+    # Back to the service's limit since: the older word, which something holds back, must not come to life again.
+    await plan_api.admin.execute("UPDATE plan_api.quota_accounts SET reserved = 1")
     await plan_api.admin.execute(
         "INSERT INTO plan_api.quota_accounts (user_id, period) SELECT user_id, period + interval '1 month'"
         " FROM plan_api.quota_accounts"
@@ -120,6 +121,11 @@ async def test_a_limit_outlives_its_month(
     await sweep.sweep()
     await sweep.sweep()
     assert (await plan_api.ask("GET", "/api/plan/quota", user)).json()["limit"] == 30
+    # Nothing holds it back any more, and no word is left that a later month would have to take back.
+    await plan_api.admin.execute("UPDATE plan_api.quota_accounts SET reserved = 0")
+    await sweep.sweep()
+    await sweep.sweep()
+    assert await plan_api.count("quota_accounts") == 0
 
 
 async def test_pieces_are_bounded_and_shared(

@@ -1,10 +1,11 @@
 """What RETENTION_DAYS deletes of plan-api's slice, each statement for `common.retention.Retention`."""
 
-# As if the user had deleted it: hidden, without its copy of the inputs; the reconciler has the generators erase it.
+# Only what has ended has an end. It is then as if the user had deleted it: hidden, without its copy of the inputs; and
+# the reconciler has the generators erase it.
 _HIDE_PLANS = """
 WITH due AS (
     SELECT plan_id FROM plan_api.generations
-    WHERE deleted_at IS NULL AND quota_state <> 'reserved' AND ended_at < now() - make_interval(days => $1)
+    WHERE deleted_at IS NULL AND ended_at < now() - make_interval(days => $1)
     ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), jobs AS (
     DELETE FROM plan_api.outbox o USING due WHERE o.plan_id = due.plan_id
