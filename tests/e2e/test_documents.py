@@ -19,6 +19,7 @@ from common.contracts.public import BatchStarted
 from common.settings import ServiceSettings
 from local_stack import Stack
 from testkit import User
+from testkit.shell import pasted
 from testkit.upstream import Upstream
 from testkit.upstream_cases import once, short_plan, text_of
 
@@ -34,30 +35,19 @@ def blocks(text: str, language: str) -> list[str]:
 
 async def test_readme_session_runs_as_pasted(stack: Stack, tmp_path: Path) -> None:
     """All shell examples, one after the other in one shell, do what the README says of them."""
-    script = "set -euo pipefail\n" + "\n".join(blocks(README, "bash"))
     environment = {
         "PATH": os.environ["PATH"],
         "GATEWAY": stack.gateway,
         "PLAN_API": stack.addresses.plan_api,
         "SERVICE_TOKEN": stack.addresses.service_token,
     }
-    shell = await asyncio.create_subprocess_exec(
-        "bash",
-        "-c",
-        script,
-        cwd=tmp_path,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(shell.communicate(), 50)
-    assert shell.returncode == 0, errors.decode()
-    names = re.findall(r"^event: (.*)$", output.decode(), re.MULTILINE)
+    output = await pasted(blocks(README, "bash"), tmp_path, environment)
+    names = re.findall(r"^event: (.*)$", output, re.MULTILINE)
     first = names[: names.index("complete") + 1]
     assert first[0] == "connected"
     assert set(first) == {"connected", "snapshot", "progress", "complete"}
     assert names.count("connected") >= 2
-    answers = [json.loads(line) for line in output.decode().splitlines() if line.startswith("{")]
+    answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     status, plan, quota, cancelled, generated = answers
     assert (status["status"], plan["status"], generated["status"]) == ("completed",) * 3
     assert cancelled["status"] in ("partial", "completed")
@@ -112,18 +102,11 @@ async def test_protocol_batch_runs_as_pasted(stack: Stack, tmp_path: Path) -> No
     """Two plans over one stream to batch_complete; and then there is nothing left to cancel."""
     async with User.at(stack.gateway) as user:
         given = {"USER_ID": str(user.id), "FIRST": await user.inputs(), "SECOND": await user.inputs()}
-        shell = await asyncio.create_subprocess_exec(
-            *("bash", "-euo", "pipefail", "-c", *blocks(PROTOCOL, "bash")),
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "GATEWAY": stack.gateway, **given},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await asyncio.wait_for(shell.communicate(), 50)
-    assert shell.returncode == 0, errors.decode()
-    names = re.findall(r"^event: (.*)$", output.decode(), re.MULTILINE)
+        environment = {"PATH": os.environ["PATH"], "GATEWAY": stack.gateway, **given}
+        output = await pasted(blocks(PROTOCOL, "bash"), tmp_path, environment)
+    names = re.findall(r"^event: (.*)$", output, re.MULTILINE)
     assert (names.count("connected"), names.count("complete"), names[-1]) == (2, 2, "batch_complete")
-    cancelled = json.loads(output.decode().splitlines()[-1])
+    cancelled = json.loads(output.splitlines()[-1])
     assert [plan["status"] for plan in cancelled["plans"]] == ["completed"] * 2
 
 

@@ -18,6 +18,7 @@ from local_stack import Stack
 from local_stack.postgres import binary
 from local_stack.roles import service_url
 from testkit import OpenStack, User
+from testkit.shell import pasted
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(150)]
 
@@ -93,16 +94,7 @@ async def run(stack: Stack, folder: Path, *scripts: str, **more: str) -> str:
         "SERVICE_TOKEN": stack.addresses.service_token,
         **more,
     }
-    shell = await asyncio.create_subprocess_exec(
-        *("bash", "-euo", "pipefail", "-c", "\n".join(scripts)),
-        cwd=folder,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(shell.communicate(), 60)
-    assert shell.returncode == 0, errors.decode()
-    return output.decode()
+    return await pasted(list(scripts), folder, environment)
 
 
 def commands(step: int) -> list[str]:

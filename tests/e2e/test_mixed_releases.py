@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 # What ran in production five days before this test was written. A release that is to be upgraded from comes here.
-EARLIER = "195ab57"
+EARLIER = "195ab572a609e0e7f86afee732bbd999331e9a19"
 SOURCES = ("libs/common/src", "services/plan-api/src", "services/generator/src", "services/stream-gateway/src")
 SLOWER = {"EMULATOR_TOKENS_PER_SECOND": "250"}
 
@@ -36,7 +36,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("earlier")
     archive = subprocess.run(["git", "archive", EARLIER, *SOURCES], cwd=ROOT, check=False, capture_output=True)
     if archive.returncode != 0:
-        pytest.skip(f"needs the commit {EARLIER}, which a shallow clone does not have")
+        pytest.skip(f"needs the commit {EARLIER[:7]}, which a shallow clone does not have")
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
     path = ":".join(str(folder / source) for source in SOURCES)
     asked = [sys.executable, "-c", "import common, generator; print(common.__file__, generator.__file__)"]

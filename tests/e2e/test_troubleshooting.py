@@ -12,6 +12,7 @@ import pytest
 from local_stack import Stack
 from local_stack.postgres import binary
 from testkit import OpenStack, User
+from testkit.shell import pasted
 from testkit.upstream import Upstream
 from testkit.upstream_cases import once
 
@@ -55,16 +56,7 @@ class Operator:
 
     async def types(self, *commands: str) -> str:
         """What one shell says to all of them."""
-        shell = await asyncio.create_subprocess_exec(
-            *("bash", "-euo", "pipefail", "-c", "\n".join(commands)),
-            cwd=self._folder,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await asyncio.wait_for(shell.communicate(), 50)
-        assert shell.returncode == 0, f"{errors.decode()}\n{output.decode()}"
-        return output.decode()
+        return await pasted(list(commands), self._folder, self.environment)
 
 
 @pytest.fixture
