@@ -39,20 +39,20 @@ class Scale:
 FULL = Scale()
 SHORT = Scale(
     runs=1,
-    tokens=750,
+    tokens=600,
     plans=(20, 150),
     floors=(150,),
     control=(),
-    proxied_calls=300,
+    proxied_calls=200,
     viewed_runs=1,
-    viewed_tokens=600,
-    idle_streams=2000,
-    idle_seconds=16,
+    viewed_tokens=500,
+    idle_streams=1500,
+    idle_seconds=12,
     slope_plans=(),
     slope_lengths=(),
     slope_viewers=(),
     rows=(),
-    short_plans=400,
+    short_plans=300,
     yardstick_seconds=3,
 )
 QUICK = Scale(

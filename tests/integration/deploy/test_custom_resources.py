@@ -47,6 +47,35 @@ RULE = closed(
 )
 # What of each kind's `spec` is used here, by the documentation of its operator.
 SPECS: dict[str, dict[str, Any]] = {
+    "ServiceMonitor": closed(
+        {
+            "selector": closed({"matchLabels": {"type": "object"}}),
+            "targetLabels": many(TEXT),
+            "endpoints": many(closed({"port": TEXT, "path": {"const": "/metrics"}, "interval": DURATION})),
+        }
+    ),
+    "PrometheusRule": closed(
+        {
+            "groups": many(
+                closed(
+                    {
+                        "name": TEXT,
+                        "rules": many(
+                            closed(
+                                {
+                                    "alert": TEXT,
+                                    "expr": TEXT,
+                                    "for": DURATION,
+                                    "labels": closed({"severity": {"enum": ["critical", "warning"]}}),
+                                    "annotations": closed({"summary": TEXT, "runbook": TEXT}),
+                                }
+                            )
+                        ),
+                    }
+                )
+            )
+        }
+    ),
     "HTTPRoute": closed(
         {"parentRefs": many(closed({"name": TEXT, "namespace": TEXT})), "hostnames": many(TEXT), "rules": many(RULE)}
     ),
@@ -177,6 +206,16 @@ def test_routes_and_scalers_point_at_what_is_there() -> None:
         assert "replicas" not in scaled
         least, most = scaler["spec"]["minReplicaCount"], scaler["spec"]["maxReplicaCount"]
         assert least < most
+
+
+def test_monitoring_finds_every_service() -> None:
+    """By the labels and the port of the three Services, and of nothing else."""
+    manifests = rendered(ROLLED)
+    (monitor,) = of_kind(manifests, "ServiceMonitor")
+    wanted, (endpoint,) = monitor["spec"]["selector"]["matchLabels"].items(), monitor["spec"]["endpoints"]
+    chosen = [each for each in of_kind(manifests, "Service") if wanted <= each["metadata"].get("labels", {}).items()]
+    assert sorted(each["metadata"]["name"] for each in chosen) == ["generator", "plan-api", "stream-gateway"]
+    assert all(endpoint["port"] in [port["name"] for port in each["spec"]["ports"]] for each in chosen)
 
 
 def test_postgres_has_room_for_every_connection() -> None:

@@ -30,7 +30,15 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "generator": generator.settings.Settings,
     "stream-gateway": stream_gateway.settings.Settings,
 }
-COMPONENTS = ("ingress", "gateway-api", "autoscaling", "external-secrets", "postgres", "tls/certificates")
+COMPONENTS = (
+    "ingress",
+    "gateway-api",
+    "autoscaling",
+    "external-secrets",
+    "monitoring",
+    "postgres",
+    "tls/certificates",
+)
 # The oldest that has what is used here (preStop's sleep), and the newest whose schemas there are.
 OLDEST = "1.30.0"
 CUSTOM = {
@@ -39,8 +47,10 @@ CUSTOM = {
     "ExternalSecret": "external-secrets.io/v1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
     "Issuer": "cert-manager.io/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
     "ScaledObject": "keda.sh/v1alpha1",
     "ScheduledBackup": "postgresql.cnpg.io/v1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
 }
 # After the drain: up to 5 s for the connections to Postgres, 2 for NATS, 2 for what broken calls cost, and room.
 CLOSING_SECONDS = 15
@@ -59,9 +69,7 @@ def test_every_object_is_valid(folder: str) -> None:
             kubernetes_validate.validate(each, version, strict=True)
 
 
-@pytest.mark.parametrize(
-    "component", ["ingress", "gateway-api", "autoscaling", "external-secrets", "postgres", "tls/certificates"]
-)
+@pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_parses(component: str) -> None:
     """Also those that no overlay uses."""
     for file in (KUBERNETES / "components" / component).glob("*.yaml"):

@@ -63,6 +63,16 @@ def test_it_folds_as_the_servers_do(operations: list[Any]) -> None:
         assert fold(json.loads(json.dumps(start)), operations) == expected
 
 
+PROGRESS = {
+    "phase": "streaming",
+    "weeksCompleted": 0,
+    "weeksTotal": 4,
+    "chars": 1,
+    "tokensPerSecond": 0,
+    "elapsedMs": 5,
+}
+
+
 def _frame(name: str, number: int, **data: Any) -> Frame:
     return Frame(name, json.dumps({"planId": "p", "attempt": 1, "seq": number} | data), f"1.{number}")
 
@@ -72,9 +82,14 @@ def test_a_plan_is_folded_from_its_events() -> None:
     state = PlanState()
     state.take(Frame("connected", '{"planId": "p", "status": "generating", "phase": "queued"}', ""))
     assert (state.plan_id, state.phase, state.last_id) == ("p", "queued", None)
-    state.take(_frame("snapshot", 0, plan={"monthly_summary": "A"}, progress={"percent": 1, "phase": "streaming"}))
+    state.take(_frame("snapshot", 0, plan={"monthly_summary": "A"}, progress=PROGRESS | {"percent": 1}))
     state.take(
-        _frame("progress", 1, ops=[{"op": "append", "path": "/monthly_summary", "value": "b"}], progress={"percent": 2})
+        _frame(
+            "progress",
+            1,
+            ops=[{"op": "append", "path": "/monthly_summary", "value": "b"}],
+            progress=PROGRESS | {"percent": 2},
+        )
     )
     assert (state.plan, state.percent, state.last_id) == ({"monthly_summary": "Ab"}, 2, "1.1")
     assert state.take(_frame("applause", 2)) is None

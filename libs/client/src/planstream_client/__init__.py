@@ -12,15 +12,17 @@ with Planstream("http://127.0.0.1:8080", user_id=user) as client:
 from planstream_client.aio import AsyncPlanstream, AsyncWatch
 from planstream_client.blocking import Planstream, Watch
 from planstream_client.errors import PlanstreamError, RefusedError, UnreachableError
-from planstream_client.events import Event
+from planstream_client.events import Event, Failure, Progress
 from planstream_client.service import generate_for
 
 __all__ = [
     "AsyncPlanstream",
     "AsyncWatch",
     "Event",
+    "Failure",
     "Planstream",
     "PlanstreamError",
+    "Progress",
     "RefusedError",
     "UnreachableError",
     "Watch",

@@ -4,7 +4,7 @@ import json
 from typing import Any, cast
 
 from planstream_client.errors import RefusedError, UnreachableError
-from planstream_client.events import KNOWN, Event, Name
+from planstream_client.events import KNOWN, Event, Failure, Name, Progress
 from planstream_client.fold import fold
 from planstream_client.sse import Frame
 
@@ -27,17 +27,17 @@ class PlanState:
     def __init__(self, plan_id: str | None = None, last_id: str | None = None) -> None:
         self.plan_id = plan_id
         self.plan: Any = None
-        self.progress: dict[str, Any] | None = None
+        self.progress: Progress | None = None
         self.status = "generating"
         self.phase: str | None = None
-        self.error: dict[str, Any] | None = None
+        self.error: Failure | None = None
         self.last_id = last_id
         self.ended = False
 
     @property
     def percent(self) -> float:
         """0 to 100."""
-        return float((self.progress or {}).get("percent", 0))
+        return 0.0 if self.progress is None else float(self.progress["percent"])
 
     def take(self, frame: Frame) -> Event | None:
         """Take what came; None for what this version does not know."""
@@ -50,15 +50,15 @@ class PlanState:
             self.phase = data.get("phase")
         else:
             self.last_id = frame.id
-            self.progress = data.get("progress") or self.progress
-            self.phase = (data.get("progress") or {}).get("phase")
+            self.progress = event.progress or self.progress
+            self.phase = None if event.progress is None else event.progress["phase"]
         if name == "progress":
             self.plan = fold(self.plan, data["ops"])
         elif "plan" in data:
             self.plan = data["plan"]
         self.status = data.get("status") or self.status
         if name == "error":
-            self.error = {key: data.get(key) for key in ("code", "message", "retryable")}
+            self.error = Failure(code=data["code"], message=data["message"], retryable=data["retryable"])
         self.ended = event.terminal
         return event
 

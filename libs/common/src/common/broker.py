@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import nats
@@ -147,8 +148,7 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
     Raises:
         OSError: a file of the options cannot be read, or is no certificate or key (ssl.SSLError).
     """
-    context = _tls(url, options)
-    user, password = _credentials(url)
+    given = _connection(url, name, options)
     client = Client()
     broker = Broker(client, options.replicas)
 
@@ -163,32 +163,10 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
         broker.connection_lost()
         _log.warning("nats.disconnected")
 
-    async def connect_once() -> None:
-        await client.connect(
-            url.get_secret_value().split(","),
-            name=name,
-            # Servers of a cluster tell of each other, without a word about who we are.
-            user=user,
-            password=password,
-            inbox_prefix=inbox_prefix(name),
-            tls=context,
-            # Otherwise the server says in plain text whether there is TLS, and whoever is in between may say that there
-            # is none, and is told the password.
-            tls_handshake_first=context is not None and url.get_secret_value().startswith("tls://"),
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.5,  # type: ignore[arg-type]  # annotated int, used with asyncio.sleep
-            connect_timeout=2,
-            ping_interval=10,
-            max_outstanding_pings=2,
-            error_cb=_on_error,
-            disconnected_cb=disconnected,
-            reconnected_cb=connected_again,
-        )
-
     async def connect() -> None:
         while True:
             try:
-                await connect_once()
+                await client.connect(**given, disconnected_cb=disconnected, reconnected_cb=connected_again)
             except Exception as error:  # noqa: BLE001 - nobody awaits this task: it says so and tries again
                 _log.error("nats.connect_failed", error=repr(error))
                 await asyncio.sleep(CONNECT_PAUSE_SECONDS)
@@ -202,6 +180,30 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
     finally:
         await end(task)
         await _close(client)
+
+
+def _connection(url: SecretStr, name: str, options: NatsOptions) -> dict[str, Any]:
+    """What nats-py is told; raises as `open_broker`."""
+    context = _tls(url, options)
+    user, password = _credentials(url)
+    return {
+        "servers": url.get_secret_value().split(","),
+        "name": name,
+        # Servers of a cluster tell of each other, without a word about who we are.
+        "user": user,
+        "password": password,
+        "inbox_prefix": inbox_prefix(name),
+        "tls": context,
+        # Otherwise the server says in plain text whether there is TLS, and whoever is in between may say that there is
+        # none, and is told the password.
+        "tls_handshake_first": context is not None and url.get_secret_value().startswith("tls://"),
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.5,
+        "connect_timeout": 2,
+        "ping_interval": 10,
+        "max_outstanding_pings": 2,
+        "error_cb": _on_error,
+    }
 
 
 async def _close(client: Client) -> None:

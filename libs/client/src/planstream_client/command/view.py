@@ -10,7 +10,7 @@ from planstream_client.state import PlanState
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WIDTH = 30
-_PHASES = {
+_PHASES: dict[str, str] = {
     "queued": "waiting for a free writer",
     "connecting": "asking the model",
     "streaming": "writing",
@@ -39,12 +39,9 @@ class Plain:
 
     def show(self, event: Event, state: PlanState) -> None:
         """A line when there is something new to say."""
-        weeks = (state.progress or {}).get("weeksCompleted", 0)
-        said = (
-            f"{weeks} of {(state.progress or {}).get('weeksTotal')} weeks"
-            if weeks
-            else _PHASES.get(state.phase or "", "")
-        )
+        said = _PHASES.get(state.phase or "", "")
+        if state.progress is not None and state.progress["weeksCompleted"]:
+            said = f"{state.progress['weeksCompleted']} of {state.progress['weeksTotal']} weeks"
         if said and said != self._said and not event.terminal:
             self._said = said
             print(said, file=self._out, flush=True)
@@ -60,10 +57,12 @@ class Live(Plain):
 
     def show(self, _: Event, state: PlanState) -> None:
         """Draw it."""
-        progress = state.progress or {}
+        if state.progress is None:
+            return
+        progress = state.progress
         done = round(_WIDTH * state.percent / 100)
         bar = "█" * done + "░" * (_WIDTH - done)
-        speed, seconds = progress.get("tokensPerSecond") or 0, int(progress.get("elapsedMs") or 0) // 1000
+        speed, seconds = progress["tokensPerSecond"], progress["elapsedMs"] // 1000
         text = f"{bar} {state.percent:3.0f} %  {speed:3.0f} tokens/s  {seconds // 60}:{seconds % 60:02}  "
         self._out.write(f"\r\x1b[2K{text}{_PHASES.get(state.phase or '', '')}")
         self._out.flush()
