@@ -16,6 +16,7 @@ SCHEMAS = ("plan_api", "generator", "stream_gateway")
 TOMBSTONES = {
     "generator.monthly_plans",
     "generator.upstream_calls",
+    "stream_gateway.erased_plans",
     "plan_api.generations",
     "plan_api.quota_ledger",
     "plan_api.idempotency_keys",

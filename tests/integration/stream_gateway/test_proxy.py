@@ -1,15 +1,19 @@
 """`/api/plan/*` on real sockets: what goes on, what comes back, and that nothing else of plan-api can be reached."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+from common.postgres import open_database
 from stream_gateway.page_routes import page_routes
+from stream_gateway.repository import CancelAsked, PlanErased, Repository, SessionOpened
 from testkit.secrecy import SERVICE_TOKEN
 
 if TYPE_CHECKING:
@@ -94,6 +98,70 @@ async def test_a_deleted_plan_leaves_nothing_here(
         assert (status.status_code, status.json()["code"]) == (404, "not_found")
         async with gateway.watch(kept, user):
             await _until_rows(connection, {kept: 4})
+    finally:
+        await connection.close()
+
+
+async def test_another_gateway_brings_nothing_back(
+    gateway: "Gateway", make_gateway: "GatewayFactory", user: UUID, backend: "Backend", database: str
+) -> None:
+    """What it writes after the erasure, because it remembers the owner for a while, is not written at all."""
+    other, gone, headers = await make_gateway(), backend.accept(user), {"X-User-Id": str(user)}
+    connection = await asyncpg.connect(database)
+    try:
+        async with other.watch(gone, user) as stream:
+            await stream.event("connected")
+        await _until_rows(connection, {gone: 2})
+        assert (await gateway.client.delete(f"/api/plan/plans/{gone}", headers=headers)).status_code == 204
+        await _until_rows(connection, {})
+        assert (await other.client.delete(f"/api/streaming/cancel/{gone}", headers=headers)).status_code == 200
+        kept = backend.accept(user)
+        async with other.watch(kept, user) as stream:
+            await stream.event("connected")
+        await _until_rows(connection, {kept: 2})
+    finally:
+        await connection.close()
+
+
+async def test_rows_of_the_moment_of_the_erasure_are_found(
+    migrated: Callable[..., Awaitable[str]], database: str
+) -> None:
+    """Written in a transaction that had begun before, they go with the next sweep; old tombstones go as well."""
+    kept, gone, old, user, now = uuid4(), uuid4(), uuid4(), uuid4(), datetime.now(UTC)
+    connection = await asyncpg.connect(database)
+    async with open_database(SecretStr(await migrated("stream_gateway")), "test") as opened:
+        repository = Repository(opened)
+        await repository.write([PlanErased(gone), PlanErased(old)])
+        await connection.execute(
+            "UPDATE stream_gateway.erased_plans SET erased_at = now() - interval '2 days' WHERE plan_id = $1", old
+        )
+        for plan_id in (kept, gone):
+            await connection.execute("INSERT INTO stream_gateway.plan_streams VALUES ($1, $2)", plan_id, user)
+        await repository.write([SessionOpened(uuid4(), gone, user, now), CancelAsked(uuid4(), gone, user, now)])
+        await _until_rows(connection, {kept: 1, gone: 1})
+        await repository.erase_again()
+        await _until_rows(connection, {kept: 1})
+        left = await connection.fetch("SELECT plan_id FROM stream_gateway.erased_plans")
+    await connection.close()
+    assert [row["plan_id"] for row in left] == [gone]
+
+
+async def test_a_delete_whose_answer_was_lost(
+    gateway: "Gateway", user: UUID, backend: "Backend", database: str
+) -> None:
+    """plan-api knows the plan no more: whose it was is told that it is gone, and nothing of it stays; nobody else."""
+    gone, headers = backend.accept(user), {"X-User-Id": str(user)}
+    connection = await asyncpg.connect(database)
+    try:
+        async with gateway.watch(gone, user) as stream:
+            await stream.event("connected")
+        await _until_rows(connection, {gone: 2})
+        del backend.owners[gone]
+        path = f"/api/plan/plans/{gone}"
+        assert (await gateway.client.delete(path, headers={"X-User-Id": str(uuid4())})).status_code == 404
+        assert (await gateway.client.delete(path, headers=headers)).status_code == 204
+        await _until_rows(connection, {})
+        assert (await gateway.client.delete(path, headers=headers)).status_code == 404
     finally:
         await connection.close()
 

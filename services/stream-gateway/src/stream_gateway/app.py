@@ -32,6 +32,7 @@ from stream_gateway.batches import Batches
 from stream_gateway.cancel import Canceller
 from stream_gateway.cors import Cors
 from stream_gateway.description import description_routes
+from stream_gateway.erasure import Erasure
 from stream_gateway.hub import Hub
 from stream_gateway.journal import Journal
 from stream_gateway.owned_tasks import owned_tasks
@@ -129,6 +130,7 @@ async def open_services(
     canceller = Canceller(broker, generators, plan_api, hub, journal, tasks)
     # The first to close: what it waits for needs all of the others.
     opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
+    await opened.enter_async_context(background("erasure", Erasure(repository).run))
     await opened.enter_async_context(background("takeover", Takeover(repository, canceller).run))
     if settings.retention_days:
         retention = Retention(database, settings.retention_days, STATEMENTS)
@@ -145,7 +147,7 @@ async def open_services(
         sessions=sessions,
         canceller=canceller,
         statuses=StatusReader(broker, generators, ownership),
-        proxy=Proxy(plan_api, door, seconds, (ownership.forget, hub.forget)),
+        proxy=Proxy(plan_api, door, seconds, (ownership.forget, hub.forget), ownership.remembered),
     )
 
 

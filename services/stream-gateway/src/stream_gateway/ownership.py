@@ -60,7 +60,10 @@ class Ownership:
         self._table_rests_until = 0.0
 
     def learn(self, plan_id: UUID, user_id: UUID) -> None:
-        """plan-api has said so."""
+        """plan-api has said so; of what was deleted here that is old news, as the answer to a repeated key may be."""
+        known = self._owners.get(plan_id)
+        if known is not None and known.user_id == _NOBODY:
+            return
         if plan_id not in self._owners:
             self._journal.put(PlanSeen(plan_id, user_id))
         self._remember(plan_id, user_id)
@@ -137,6 +140,11 @@ class Ownership:
             raise not_found()
         self.learn(plan_id, generation.user_id)
         return generation
+
+    async def remembered(self, plan_id: UUID) -> UUID | None:
+        """Whose the plan is or was, as far as is known without asking plan-api."""
+        known = self._owners.get(plan_id)
+        return await self._owner_in_table(plan_id) if known is None else known.user_id
 
     def forget(self, plan_id: UUID) -> None:
         """The plan was deleted: nothing of it stays here, and until the table knows it nobody owns it."""

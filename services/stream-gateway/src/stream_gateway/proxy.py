@@ -5,12 +5,13 @@ the user is.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import httpx
 from httpx import codes
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +22,7 @@ from common.problems import ApiError
 from stream_gateway.auth import FrontDoor
 from stream_gateway.plan_api import ANSWER_SECONDS, PlanApi, relay
 
+NO_STORE: Final = {"Cache-Control": "no-store"}
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT_ON: Final = ("content-type", "accept", "idempotency-key")
 _SYNCHRONOUS: Final = "/api/plan/generate"
@@ -45,21 +47,23 @@ def target_headers(headers: Mapping[str, str], names: Iterable[str] = _SENT_ON) 
     return {name: headers[name] for name in names if name in headers}
 
 
-def deleted_plan(method: str, path: str, status: int) -> UUID | None:
-    """The plan that plan-api has just deleted, if that is what it did. Pure."""
-    if method != "DELETE" or status != codes.NO_CONTENT or not path.startswith(_PLAN):
-        return None
-    return parse_uuid(path.removeprefix(_PLAN))
+def plan_to_delete(method: str, path: str) -> UUID | None:
+    """The plan that a request deletes, if that is what it does. Pure."""
+    return parse_uuid(path.removeprefix(_PLAN)) if method == "DELETE" and path.startswith(_PLAN) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The endpoint. Whoever keeps something of a plan here is in `forget`: a delete erases it in all slices."""
+    """The endpoint. Whoever keeps something of a plan here is in `forget`: a delete erases it in all slices.
+
+    `owner_of` says whose a plan is or was, as far as is known here.
+    """
 
     plan_api: PlanApi
     door: FrontDoor
     synchronous_seconds: float
     forget: Sequence[Callable[[UUID], None]]
+    owner_of: Callable[[UUID], Awaitable[UUID | None]]
 
     async def __call__(self, request: Request) -> Response:
         """Send a request on and its answer back."""
@@ -80,7 +84,15 @@ class Proxy:
             content=body or None,
             timeout=self.synchronous_seconds if path == _SYNCHRONOUS else ANSWER_SECONDS,
         )
-        if (plan_id := deleted_plan(request.method, path, response.status_code)) is not None:
+        if (plan_id := plan_to_delete(request.method, path)) is not None:
+            return await self._deleted(plan_id, identity.user_id, response)
+        return relay(response)
+
+    async def _deleted(self, plan_id: UUID, user_id: UUID, response: httpx.Response) -> Response:
+        """What is gone is forgotten, also when only the answer to an earlier try, of ours or the client's, was lost."""
+        gone = response.status_code == codes.NO_CONTENT
+        lost = response.status_code == codes.NOT_FOUND and await self.owner_of(plan_id) == user_id
+        if gone or lost:
             for forget in self.forget:
                 forget(plan_id)
-        return relay(response)
+        return Response(status_code=codes.NO_CONTENT, headers=NO_STORE) if lost else relay(response)

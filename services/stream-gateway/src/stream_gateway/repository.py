@@ -64,33 +64,48 @@ class PlanErased:
 
 Record = PlanSeen | SessionOpened | SessionClosed | CancelAsked | CancelAnswered | PlanErased
 
+# Of a plan that was erased nothing begins again, whichever gateway says it. A row that is written at the very moment of
+# the erasure is found by `erase_again`.
+_UNLESS_ERASED = "WHERE NOT EXISTS (SELECT FROM stream_gateway.erased_plans e WHERE e.plan_id = {}::uuid)"
+
 # In the order of writing. Ends only change what is there: a row that was erased does not come back with its end.
 _WRITE: dict[type[Record], tuple[str, ...]] = {
     PlanSeen: (
-        "INSERT INTO stream_gateway.plan_streams (plan_id, user_id) VALUES ($1, $2) ON CONFLICT (plan_id) DO NOTHING",
+        "INSERT INTO stream_gateway.plan_streams (plan_id, user_id) SELECT $1, $2"
+        f" {_UNLESS_ERASED.format('$1')} ON CONFLICT (plan_id) DO NOTHING",
     ),
     SessionOpened: (
-        "INSERT INTO stream_gateway.stream_sessions (id, plan_id, user_id, opened_at) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO stream_gateway.stream_sessions (id, plan_id, user_id, opened_at) SELECT $1, $2, $3, $4"
+        f" {_UNLESS_ERASED.format('$2')} ON CONFLICT (id) DO NOTHING",
     ),
     SessionClosed: (
         "UPDATE stream_gateway.stream_sessions SET closed_at = $2, last_event_id = $3, reason = $4"
         " WHERE id = $1 AND closed_at IS NULL",
     ),
     CancelAsked: (
-        "INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at) SELECT $1, $2, $3, $4"
+        f" {_UNLESS_ERASED.format('$2')} ON CONFLICT (id) DO NOTHING",
     ),
     CancelAnswered: (
         "UPDATE stream_gateway.cancel_requests SET result = $2, answered_at = $3"
         " WHERE plan_id = $1 AND answered_at IS NULL",
     ),
     PlanErased: (
+        "INSERT INTO stream_gateway.erased_plans (plan_id) VALUES ($1) ON CONFLICT (plan_id) DO NOTHING",
         "DELETE FROM stream_gateway.plan_streams WHERE plan_id = $1",
         "DELETE FROM stream_gateway.stream_sessions WHERE plan_id = $1",
         "DELETE FROM stream_gateway.cancel_requests WHERE plan_id = $1",
     ),
 }
+
+_ERASE_AGAIN = (
+    *(
+        f"DELETE FROM stream_gateway.{table} t USING stream_gateway.erased_plans e WHERE t.plan_id = e.plan_id"  # noqa: S608 - constants
+        for table in ("plan_streams", "stream_sessions", "cancel_requests")
+    ),
+    # Nobody's journal waits so long.
+    "DELETE FROM stream_gateway.erased_plans WHERE erased_at < now() - interval '1 day'",
+)
 
 # Neither waits for a row that another gateway or a write has locked just now: it comes round again.
 _HOLD = """
@@ -137,6 +152,11 @@ class Repository:
                 rows = [astuple(record) for record in records if type(record) is kind]
                 for statement in statements if rows else ():
                     await transaction.executemany(statement, rows)
+
+    async def erase_again(self) -> None:
+        """Delete what has come back of plans that were erased lately, and forget those of long ago."""
+        for statement in _ERASE_AGAIN:
+            await self._database.execute(statement)
 
     async def hold(self, plan_ids: Collection[UUID], seconds: float) -> None:
         """Keep the cancellations of these plans from other gateways for so long."""
