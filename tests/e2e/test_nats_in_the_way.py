@@ -176,6 +176,7 @@ async def read_to_the_end(scene: Scene, plan_id: UUID) -> float:
     return time.time() - float(served["ended"])
 
 
+@pytest.mark.full
 async def test_subscribers_go_on_after_a_restart(scene: Scene) -> None:
     """Complaint 19: after a crash of NATS the open streams go on with new events, and new plans are written."""
     first, second = scene.stack.addresses.gateways

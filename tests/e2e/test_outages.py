@@ -68,6 +68,7 @@ async def test_without_nats(own_stack: Stack) -> None:
     assert (quota["used"], quota["reserved"]) == (3, 0)
 
 
+@pytest.mark.full
 async def test_without_postgres(own_stack: Stack) -> None:
     """Postgres stopped: admission answers 503; a running plan goes on and ends once Postgres is back."""
     async with User.at(own_stack.gateway) as user:

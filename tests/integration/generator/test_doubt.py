@@ -131,6 +131,7 @@ async def test_a_plan_outlives_an_outage_of_nats(
         assert (await watcher.until(lambda _: True, after=said + 1))["seq"] == first["seq"] + 1
 
 
+@pytest.mark.full
 @pytest.mark.provokes("crash", "the client of NATS logs what it meets while NATS is away")
 async def test_an_outage_of_nats_is_nobodys_absence(
     private_nats: "NatsServer",

@@ -63,6 +63,7 @@ async def test_no_responders_is_nobody(
     assert (await outcome_of(client, job.plan_id)).charge == "used"
 
 
+@pytest.mark.full
 async def test_another_gateway_may_have_viewers(
     client: Client, start_generator: StartGenerator, new_job: NewJob
 ) -> None:
@@ -90,6 +91,7 @@ async def test_silence_counts_the_third_time(client: Client, start_generator: St
     assert mute.asked >= 3
 
 
+@pytest.mark.full
 async def test_a_query_over_http_is_presence(client: Client, start_generator: StartGenerator, new_job: NewJob) -> None:
     """Rule 10: a gateway that NATS does not reach keeps its plans alive by the query that it makes for their ends."""
     generator = await start_generator(disconnect_grace_seconds=1.5)

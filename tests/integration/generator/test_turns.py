@@ -131,6 +131,7 @@ async def test_under_load_fewer_and_larger_events_go_out(
     assert last["progress"]["chars"] / len(watcher.events) > 20 * TOKEN_CHARS
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("spare")
 async def test_a_gateway_that_is_late_stretches_the_interval(
     client: Client,

@@ -110,6 +110,7 @@ BROKEN: dict[str, Callable[[], Response]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.provokes("5xx", "the issuer is away")
 async def test_an_issuer_that_cannot_be_asked_is_unavailable(
     make_gateway: "GatewayFactory", issuer: Issuer, user: UUID

@@ -189,6 +189,7 @@ async def test_a_message_that_is_too_large_closes_the_socket(gateway: "Gateway",
         assert await client.closed() == 1009
 
 
+@pytest.mark.full
 async def test_how_many_plans_a_socket_may_watch(gateway: "Gateway", backend: "Backend", user: UUID) -> None:
     """One more is refused, and there is room again when one is unwatched."""
     plans = [backend.accept(user) for _ in range(MAX_PLANS + 1)]
