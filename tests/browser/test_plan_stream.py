@@ -87,6 +87,22 @@ async def test_it_comes_back_by_itself(
     assert told["plan"] == await _stored(stack, user, told["planId"])
 
 
+@pytest.mark.parametrize("transport", ["fetch", "eventsource"])
+async def test_a_signal_ends_the_watching_alone(
+    stack: Stack,
+    client: "Callable[..., Awaitable[dict[str, Any]]]",
+    transport: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An AbortSignal ends the iteration at once, on whatever transport; the plan itself is still written."""
+    monkeypatch.setenv("ABORT_AFTER", "5")
+    user = uuid4()
+    told = await client(stack.gateway, user, transport, "Learn to juggle")
+    assert (told["stopped"], told["posts"], len(told["names"])) == ("AbortError", 1, 5)
+    async with User.at(stack.gateway, user) as known:
+        assert (await known.status(UUID(told["planId"])))["status"] == "generating"
+
+
 async def test_a_plan_that_is_over_and_one_that_is_not_there(
     stack: Stack, client: "Callable[..., Awaitable[dict[str, Any]]]"
 ) -> None:

@@ -18,10 +18,21 @@ class WithUser extends EventSource {
   }
 }
 const client = new PlanStream({ baseUrl: gateway, headers, transport, fetch: counting, EventSource: WithUser });
+const controller = new AbortController();
+const { signal } = controller;
 const watch = planId
-  ? client.watch(planId, { lastEventId: lastEventId ?? null })
-  : client.start({ preferenceId: await client.saveInputs({ userId: user, goals }), userId: user });
+  ? client.watch(planId, { lastEventId: lastEventId ?? null, signal })
+  : client.start({ preferenceId: await client.saveInputs({ userId: user, goals }), userId: user }, { signal });
 const names = [];
-for await (const { event } of watch) names.push(event);
+let stopped = null;
+try {
+  for await (const { event } of watch) {
+    names.push(event);
+    if (names.length === Number(process.env.ABORT_AFTER)) controller.abort();
+  }
+} catch (reason) {
+  if (!controller.signal.aborted) throw reason;
+  stopped = reason.name;
+}
 const { plan, status, error, reconnects } = watch;
-console.log(JSON.stringify({ planId: watch.planId, names, plan, status, error, reconnects, posts, last: watch.lastEventId }));
+console.log(JSON.stringify({ planId: watch.planId, names, plan, status, error, reconnects, posts, stopped, last: watch.lastEventId }));

@@ -59,6 +59,19 @@ async def test_a_connection_that_is_closed_under_us_is_an_outage(narrow: Databas
     assert not narrow.reachable
 
 
+async def test_a_connection_between_two_states_is_given_up(narrow: Database) -> None:
+    """asyncpg's InternalClientError, after a cancellation and a restart in one moment: an outage; the next is new."""
+    before = await narrow.fetchval("SELECT pg_backend_pid()")
+
+    async def meet_it() -> None:
+        async with narrow.connection():
+            raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with pytest.raises(DatabaseUnavailableError):
+        await meet_it()
+    assert await narrow.fetchval("SELECT pg_backend_pid()") != before
+
+
 async def test_nobody_at_the_address_is_an_outage() -> None:
     """Refused connections."""
     async with open_database(SecretStr("postgresql://x:x@127.0.0.1:1/x"), "test") as away:

@@ -90,6 +90,10 @@ class Database:
                 self.reachable = True
                 try:
                     yield connection
+                except asyncpg.InternalClientError as error:
+                    # A statement that was cancelled while the server went away has left it between two states.
+                    connection.terminate()
+                    raise ConnectionResetError(str(error)) from error
                 except asyncpg.InterfaceError as error:
                     # Otherwise a mistake of ours, such as a missing argument, which must not look like an outage.
                     if _is_closed(connection):

@@ -223,6 +223,8 @@ export class PlanStream {
       let least = 0;
       try {
         for await (const given of connect(response)) {
+          // What has come already is not wanted any more either.
+          signal?.throwIfAborted();
           if (given.retry !== undefined) {
             least = given.retry;
             continue;
