@@ -111,8 +111,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "PlanstreamCancelsAreSlow": (spread(f"{W}_cancel_seconds", "5.0"), spread(f"{W}_cancel_seconds", "0.25")),
     "PlanstreamMessagesLost": (
-        {f"{W}_gap_repairs_total": growing(10), f"{G}_messages_dropped": steady(0)},
-        {f"{W}_gap_repairs_total": growing(1), f"{G}_messages_dropped": "0x60 20x60"},
+        {f"{W}_gap_repairs_total": growing(10), f"{G}_messages_dropped_total": steady(0)},
+        {f"{W}_gap_repairs_total": growing(1), f"{G}_messages_dropped_total": "0x60 20x60"},
     ),
     "PlanstreamRefusals": (
         {
@@ -169,6 +169,12 @@ def test_every_alert_has_its_cases() -> None:
 def test_an_alert_fires(tmp_path: Path, alert: str) -> None:
     """What it is about goes on for 45 minutes."""
     judge(tmp_path, alert, _UP | CASES[alert][0] if alert != "PlanstreamServiceIsDown" else CASES[alert][0], fires=True)
+
+
+def test_messages_are_lost_at_either_end(tmp_path: Path) -> None:
+    """What NATS does not take from a generator is as bad as what does not come to a gateway."""
+    series = {f"{W}_gap_repairs_total": steady(0), f"{G}_messages_dropped_total": growing(10)}
+    judge(tmp_path, "PlanstreamMessagesLost", _UP | series, fires=True)
 
 
 @pytest.mark.parametrize("alert", CASES)

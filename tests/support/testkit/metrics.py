@@ -1,10 +1,11 @@
-"""What the services of a stack show Prometheus, read by prometheus-client's own parser."""
+"""What services show Prometheus, read by prometheus-client's own parser; and the counters of this process."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import httpx
-from prometheus_client import Metric
+from prometheus_client import Counter, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from local_stack import Stack
@@ -41,3 +42,23 @@ class Reading:
 async def read(stack: Stack) -> Reading:
     """The samples of now."""
     return Reading(await families(stack))
+
+
+@contextmanager
+def counted(counter: Counter, **labels: str) -> Iterator[Callable[[], float]]:
+    """`with counted(metrics.SWEPT, what="exhausted") as more`: `more()` is what was added within, and so far."""
+    before = _total(counter, labels)
+    last: list[float] = []
+
+    def more() -> float:
+        return (last[0] if last else _total(counter, labels)) - before
+
+    try:
+        yield more
+    finally:
+        last.append(_total(counter, labels))
+
+
+def _total(counter: Counter, labels: Mapping[str, str]) -> float:
+    samples = [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())

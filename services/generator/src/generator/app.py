@@ -115,7 +115,6 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
     metrics.LIVE_PLANS.set_function(lambda: len(runs))
     metrics.INTERVAL.set_function(lambda: pacer.interval)
     metrics.LOOP_LAG.set_function(lambda: pacer.lag)
-    metrics.DROPPED.set_function(lambda: publisher.dropped)
     await stack.enter_async_context(open_admin(settings.host, settings.admin_port))
     loops = {
         "connections": database.keep_warm,

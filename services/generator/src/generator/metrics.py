@@ -12,8 +12,8 @@ INTERVAL = Gauge(
     "planstream_generator_interval_seconds", "Between two events of a plan; 0 while there is time to spare"
 )
 LOOP_LAG = Gauge("planstream_generator_loop_lag_seconds", "How late timers are")
-DROPPED = Gauge("planstream_generator_messages_dropped", "Messages that NATS could not take, since the start")
 
+DROPPED = Counter("planstream_generator_messages_dropped", "Messages that NATS could not take")
 ENDED = Counter("planstream_generator_plans_ended", "Stored ends, by status and error code", ["status", "code"])
 GENERATION = Histogram(
     "planstream_generator_generation_seconds", "From the claim to the stored end", ["status"], buckets=PLAN_BUCKETS

@@ -9,6 +9,7 @@ from nats.errors import MaxPayloadError
 
 from common.broker import UNAVAILABLE, Broker
 from common.contracts import subjects
+from generator import metrics
 
 _log = structlog.get_logger(__name__)
 
@@ -23,12 +24,11 @@ class Publisher:
         self._broker = broker
         self._queue: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
-        self.dropped = 0
 
     def send(self, subject: str, payload: bytes) -> None:
         """Queue a message in order; dropped while NATS is away (a snapshot follows when it is back)."""
         if not self._broker.connected or len(self._queue) >= MAX_QUEUED:
-            self.dropped += 1
+            _drop(1)
             return
         self._queue.append((subject, payload))
         self._wake.set()
@@ -43,13 +43,17 @@ class Publisher:
                 try:
                     await self._broker.client.publish(subject, payload)
                 except MaxPayloadError:
-                    self.dropped += 1
+                    _drop(1)
                     _log.error("publish.too_large", subject=subject, size=len(payload))
                 except UNAVAILABLE as error:
-                    self.dropped += 1 + len(self._queue)
+                    _drop(1 + len(self._queue))
                     self._queue.clear()
                     _log.warning("publish.failed", subject=subject, error=repr(error))
 
     def event(self, plan_id: UUID, payload: bytes) -> None:
         """Publish a stream event of a plan."""
         self.send(subjects.events(plan_id), payload)
+
+
+def _drop(number: int) -> None:
+    metrics.DROPPED.inc(number)
