@@ -18,6 +18,8 @@ from stream_gateway.cors import Cors
 
 _log = structlog.get_logger(__name__)
 
+# For what routes answer without a model or a stream, which say it themselves.
+NO_STORE: Final = {"Cache-Control": "no-store"}
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # Unless a route says otherwise: nothing that we answer is to be run, framed, embedded or guessed at.
 SECURITY: Final = {

@@ -13,9 +13,10 @@ from common.contracts.errors import ErrorCode
 from common.contracts.internal import IDEMPOTENCY_HEADER
 from common.contracts.public import Batch, BatchItem, BatchOutcome, BatchPlan, BatchRequest, BatchStarted
 from common.problems import ApiError
+from stream_gateway.answer_headers import NO_STORE
 from stream_gateway.batch_feed import BatchFeed, Member
 from stream_gateway.cursor import Cursor, Vector
-from stream_gateway.endpoints import NO_STORE, STREAMING, last_event_id
+from stream_gateway.endpoints import STREAMING, last_event_id
 from stream_gateway.first_word import connected, first_word
 from stream_gateway.formats import HEADERS, PLAIN
 from stream_gateway.frame import as_sse

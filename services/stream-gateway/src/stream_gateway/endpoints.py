@@ -13,6 +13,7 @@ from common.contracts.internal import IDEMPOTENCY_HEADER, AdmissionRequest, Admi
 from common.contracts.messages import OnDisconnect
 from common.generator_client import GeneratorUnavailableError, generators_unavailable
 from common.problems import ApiError
+from stream_gateway.answer_headers import NO_STORE
 from stream_gateway.auth import Identity
 from stream_gateway.cursor import Cursor
 from stream_gateway.feed import PlanFeed
@@ -22,9 +23,6 @@ from stream_gateway.hub import Watch
 from stream_gateway.proxy import METHODS
 from stream_gateway.services import Services, services_of
 from stream_gateway.sessions import Place, Session
-
-NO_STORE: Final = {"Cache-Control": "no-store"}
-
 
 STREAMING: Final = "/api/streaming"
 

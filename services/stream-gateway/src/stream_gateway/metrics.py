@@ -9,7 +9,7 @@ WATCHED_PLANS = Gauge("planstream_gateway_watched_plans", "Plans with a viewer h
 LOOP_LAG = Gauge("planstream_gateway_loop_lag_seconds", "How late timers are")
 
 ANSWERS = Counter("planstream_gateway_answers", "Answers to HTTP requests, by class of status", ["status"])
-STREAMS_ENDED = Counter("planstream_gateway_viewers_ended", "Viewers that have gone, by reason", ["reason"])
+VIEWERS_ENDED = Counter("planstream_gateway_viewers_ended", "Viewers that have gone, by reason", ["reason"])
 EVENT_LAG = Distribution(
     "planstream_gateway_event_lag_seconds",
     "From publishing to writing an event, beyond the soonest event of its plan: clocks need not agree",

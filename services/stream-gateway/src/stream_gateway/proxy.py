@@ -12,17 +12,16 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import httpx
-from httpx import codes
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common.contracts.errors import ErrorCode
 from common.ids import parse_uuid
 from common.problems import ApiError
+from stream_gateway.answer_headers import NO_STORE
 from stream_gateway.auth import FrontDoor
 from stream_gateway.plan_api import ANSWER_SECONDS, PlanApi, relay
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _SENT_ON: Final = ("content-type", "accept", "idempotency-key")
 _SYNCHRONOUS: Final = "/api/plan/generate"
@@ -90,9 +89,9 @@ class Proxy:
 
     async def _deleted(self, plan_id: UUID, user_id: UUID, response: httpx.Response) -> Response:
         """What is gone is forgotten, also when only the answer to an earlier try, of ours or the client's, was lost."""
-        gone = response.status_code == codes.NO_CONTENT
-        lost = response.status_code == codes.NOT_FOUND and await self.owner_of(plan_id) == user_id
+        gone = response.status_code == httpx.codes.NO_CONTENT
+        lost = response.status_code == httpx.codes.NOT_FOUND and await self.owner_of(plan_id) == user_id
         if gone or lost:
             for forget in self.forget:
                 forget(plan_id)
-        return Response(status_code=codes.NO_CONTENT, headers=NO_STORE) if lost else relay(response)
+        return Response(status_code=httpx.codes.NO_CONTENT, headers=NO_STORE) if lost else relay(response)

@@ -14,6 +14,7 @@ from common.bodies import JsonModel
 from common.contracts.base import Envelope
 from common.contracts.errors import ErrorCode
 from common.problems import ApiError
+from stream_gateway.answer_headers import NO_STORE
 from stream_gateway.auth.origins import is_plain_loopback
 from stream_gateway.auth.session_cookie import MAX_CHARS, SessionCookie
 from stream_gateway.services import services_of
@@ -47,7 +48,7 @@ def session_routes(cookie: SessionCookie) -> list[Route]:
     async def clear(request: Request) -> Response:
         """Also when the token has expired: whoever has the cookie may be rid of it."""
         services_of(request).door.require_page(request)
-        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
+        response = Response(status_code=204, headers=NO_STORE)
         for header in cookie.cleared():
             response.headers.append("Set-Cookie", header)
         return response

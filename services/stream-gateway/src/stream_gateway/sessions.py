@@ -80,7 +80,7 @@ class Session:
         if record_id is None:
             return
         self._hub.leave(watch)
-        metrics.STREAMS_ENDED.labels(watch.viewer.reason or "failed").inc()
+        metrics.VIEWERS_ENDED.labels(watch.viewer.reason or "failed").inc()
         last = None if watch.viewer.cursor is None else str(watch.viewer.cursor)
         self._journal.put(SessionClosed(record_id, datetime.now(UTC), last, watch.viewer.reason))
 
