@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from plan_api import metrics
+from testkit.metrics import counted
+
 if TYPE_CHECKING:
     from tests.integration.plan_api.conftest import PlanApi
 
@@ -72,9 +75,11 @@ async def test_a_batch_needs_nats(launch: Launch, user: UUID) -> None:
 
 
 async def test_a_repeated_batch_is_the_same_batch(plan_api: "PlanApi", user: UUID) -> None:
-    """Ten twins at once get one batch and its plans; another body with the key is a conflict."""
+    """Ten twins at once get one batch and its plans, counted once; another body with the key is a conflict."""
     ids = await _inputs(plan_api, user, 3)
-    answers = await asyncio.gather(*(_batch(plan_api, user, ids, "twin") for _ in range(10)))
+    with counted(metrics.ADMISSIONS) as admissions:
+        answers = await asyncio.gather(*(_batch(plan_api, user, ids, "twin") for _ in range(10)))
+    assert admissions() == 3
     assert len({answer.text for answer in answers}) == 1
     assert await plan_api.balance(user) == (0, 3)
     other = await _batch(plan_api, user, ids[:2], "twin")

@@ -40,8 +40,6 @@ class Batches:
             # A lost outcome must lock nobody out.
             await self._admission.reconcile(user_id)
             batch, jobs = await self._transact(starts, key, may_look_again=False)
-        for item in batch.items:
-            metrics.ADMISSIONS.labels("stream", item.error.code if item.error else "accepted").inc()
         for job in jobs:
             if not await self._admission.publish(job):
                 # The relay sends the rest. Each would wait in vain as long as this one did, and the client has to hear.
@@ -90,4 +88,7 @@ class Batches:
             if key is not None and not batch.plan_ids:
                 # Refusals are not remembered: the same request may be granted later.
                 await idempotency.forget(transaction, key)
+        # Here, because a repeat of the request has admitted and refused nothing.
+        for item in batch.items:
+            metrics.ADMISSIONS.labels("stream", item.error.code if item.error else "accepted").inc()
         return batch, jobs
