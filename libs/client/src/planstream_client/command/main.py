@@ -3,16 +3,14 @@
 import argparse
 import base64
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from planstream_client.blocking import Planstream, Watch
 from planstream_client.command.check import check
+from planstream_client.command.interrupts import first_interrupt_stops
 from planstream_client.command.options import parser, token_of
 from planstream_client.command.view import lines, view_for
 from planstream_client.errors import PlanstreamError, RefusedError, UnreachableError
@@ -81,7 +79,7 @@ def _watch(client: Planstream, arguments: argparse.Namespace) -> int:
 
 def _follow(watch: Watch, arguments: argparse.Namespace) -> int:
     view = view_for(as_json=arguments.json)
-    with _first_interrupt_stops(watch), watch:
+    with first_interrupt_stops(watch, view.warn), watch:
         for event in watch:
             view.show(event, watch)
     view.close(watch)
@@ -91,24 +89,6 @@ def _follow(watch: Watch, arguments: argparse.Namespace) -> int:
 def exit_code_of(state: PlanState) -> int:
     """What an end means to a script."""
     return FAILED if state.error is not None else _OF_STATUS.get(state.status, STOPPED)
-
-
-@contextmanager
-def _first_interrupt_stops(watch: Watch) -> Iterator[None]:
-    """The first Ctrl-C stops the plan, whose end then comes over the stream; the second one ends the program."""
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        if watch.plan_id is None:
-            raise KeyboardInterrupt
-        # Not here: the stream's own connection is being read.
-        threading.Thread(target=watch.cancel, daemon=True).start()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _print_plan(found: dict[str, Any], arguments: argparse.Namespace) -> int:

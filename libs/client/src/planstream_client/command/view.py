@@ -26,6 +26,10 @@ class JsonLines:
         """One line."""
         print(json.dumps({"event": event.name, "id": event.id, "data": event.data}, ensure_ascii=False), flush=True)
 
+    def warn(self, text: str) -> None:
+        """What is no event goes beside them."""
+        print(text, file=sys.stderr, flush=True)
+
     def close(self, _: PlanState) -> None:
         """Nothing more: the last event has it all."""
 
@@ -45,6 +49,10 @@ class Plain:
         if said and said != self._said and not event.terminal:
             self._said = said
             print(said, file=self._out, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line."""
+        print(text, file=self._out, flush=True)
 
     def close(self, state: PlanState) -> None:
         """The plan, on standard output, and how it ended."""
@@ -66,6 +74,11 @@ class Live(Plain):
         text = f"{bar} {state.percent:3.0f} %  {speed:3.0f} tokens/s  {seconds // 60}:{seconds % 60:02}  "
         self._out.write(f"\r\x1b[2K{text}{_PHASES.get(state.phase or '', '')}")
         self._out.flush()
+
+    def warn(self, text: str) -> None:
+        """In the place of the one that is drawn, which comes again below."""
+        self._out.write("\r\x1b[2K")
+        super().warn(text)
 
     def close(self, state: PlanState) -> None:
         """Leave the terminal as it was."""
