@@ -1,4 +1,4 @@
-"""Ends and streams that were lost: announced again, made again."""
+"""Ends, plans and streams that were lost: announced again, ended, made again."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from nats.js.errors import NotFoundError
 
 from common.contracts import subjects
 from common.contracts.messages import GenerateJob
-from generator import sweeper
+from generator import metrics, sweeper
 from testkit.generator_process import DEADLINE, StartGenerator, Watcher, outcome_of, watching
+from testkit.metrics import counted
 
 NewJob = Callable[..., GenerateJob]
 
@@ -27,14 +28,16 @@ async def test_the_sweep_announces_what_nobody_has(
     await watcher.start()
     admin = await asyncpg.connect(database)
     try:
-        await admin.execute(
-            "INSERT INTO generator.monthly_plans"
-            " (plan_id, user_id, status, ended_as, charge, code, attempt, seq, completed_at)"
-            " VALUES ($1, $2, 'failed', 'error', 'released', 'upstream_error', 2, 7, now() - interval '1 min')",
-            job.plan_id,
-            job.user_id,
-        )
-        end = await watcher.end()
+        with counted(metrics.SWEPT, what="unannounced") as swept:
+            await admin.execute(
+                "INSERT INTO generator.monthly_plans"
+                " (plan_id, user_id, status, ended_as, charge, code, attempt, seq, completed_at)"
+                " VALUES ($1, $2, 'failed', 'error', 'released', 'upstream_error', 2, 7, now() - interval '1 min')",
+                job.plan_id,
+                job.user_id,
+            )
+            end = await watcher.end()
+        assert swept() >= 1
         assert (end["event"], end["code"], end["attempt"], end["seq"]) == ("error", "upstream_error", 2, 7)
         assert (await outcome_of(client, job.plan_id)).charge == "released"
         query = "SELECT announced_at FROM generator.monthly_plans"
@@ -44,6 +47,29 @@ async def test_the_sweep_announces_what_nobody_has(
     finally:
         await admin.close()
     assert (await generator.call("GET", f"/internal/plans/{job.plan_id}")).json()["attempt"] == 2
+
+
+async def test_the_sweep_ends_what_nobody_may_claim(
+    client: Client, start_generator: StartGenerator, new_job: NewJob, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 2: a plan without an owner that has used up its attempts fails, whoever watches it."""
+    monkeypatch.setattr(sweeper, "INTERVAL_SECONDS", 0.1)
+    await start_generator()
+    job = new_job()
+    watcher = Watcher(client, job.plan_id)
+    await watcher.start()
+    admin = await asyncpg.connect(database)
+    try:
+        with counted(metrics.SWEPT, what="exhausted") as swept:
+            await admin.execute(
+                "INSERT INTO generator.monthly_plans (plan_id, user_id, status, attempt) VALUES ($1, $2, $3, $4)",
+                *(job.plan_id, job.user_id, "generating", 99),
+            )
+            end = await watcher.end()
+        assert (end["event"], end["code"]) == ("error", "internal")
+        assert swept() == 1
+    finally:
+        await admin.close()
 
 
 @pytest.mark.provokes("crash", "the stream is deleted")

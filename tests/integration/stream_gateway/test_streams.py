@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
+from stream_gateway import metrics
+from testkit.metrics import counted
 
 if TYPE_CHECKING:
     from tests.integration.stream_gateway.conftest import Backend, Gateway, GatewayFactory, Owner
@@ -96,15 +98,17 @@ async def test_a_cursor_that_cannot_be_continued_gets_a_snapshot(
 
 
 async def test_a_gap_is_mended_with_one_snapshot(gateway: "Gateway", owner: "Owner", user: UUID) -> None:
-    """Events that were lost on the way cost a snapshot, and every later event still comes once."""
+    """Events that were lost on the way cost a snapshot, which is counted, and every later event still comes once."""
     async with gateway.watch(owner.plan_id, user) as stream:
         await stream.event("snapshot")
-        await owner.say("kept ")
-        for _ in range(5):
-            await owner.say("lost ", lost=True)
-        for _ in range(5):
-            await owner.say("and found ")
-        await stream.until(lambda viewer: viewer.last_id == "1.11")
+        with counted(metrics.GAPS) as gaps:
+            await owner.say("kept ")
+            for _ in range(5):
+                await owner.say("lost ", lost=True)
+            for _ in range(5):
+                await owner.say("and found ")
+            await stream.until(lambda viewer: viewer.last_id == "1.11")
+        assert gaps() == 1
         await owner.complete()
         assert await stream.end() == "complete"
     assert stream.document == owner.document

@@ -10,12 +10,14 @@ import pytest
 
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
+from stream_gateway import metrics
 from stream_gateway.channel import HELD_EVENTS, Channel
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame, as_sse
 from stream_gateway.plan_event import PlanEvent, event_of_view
 from stream_gateway.splice import Ended, Live, Torn
 from stream_gateway.viewer import BufferLimits, Viewer
+from testkit.metrics import counted
 
 PLAN_ID = UUID("6b4bd1c8-4b43-4d31-9a57-3d5f5ab7d0ac")
 PROGRESS = {"phase": "streaming", "percent": 1.0}
@@ -94,9 +96,11 @@ async def test_what_waits_is_taken_at_once(channel: Channel) -> None:
 async def test_too_many_frames_become_one_snapshot_of_the_moment_it_is_taken(channel: Channel) -> None:
     """Overflow by count drops what waits; what comes after it is in the snapshot, and deltas go on from there."""
     viewer = _join(channel, Cursor(1, 0), limits=BufferLimits(frames=3))
-    for seq in range(1, 8):
-        channel.receive(_append(seq, str(seq)))
+    with counted(metrics.CONFLATED) as conflated:
+        for seq in range(1, 8):
+            channel.receive(_append(seq, str(seq)))
     taken = viewer.take()
+    assert conflated() == 1
     assert (_names(taken), _plan(taken), viewer.conflated) == (["snapshot 1.7"], "1234567", 1)
     channel.receive(_append(8, "8"))
     assert _names(viewer.take()) == ["progress 1.8"]
@@ -107,9 +111,10 @@ async def test_too_many_bytes_become_one_snapshot(channel: Channel) -> None:
     viewer = _join(channel, Cursor(1, 0), limits=BufferLimits(size=100))
     channel.receive(_append(1, "x" * 1000))
     assert _names(viewer.take()) == ["progress 1.1"]
-    channel.receive(_append(2, "x" * 1000))
-    channel.receive(_append(3, "x" * 1000))
-    assert _names(viewer.take()) == ["snapshot 1.3"]
+    with counted(metrics.CONFLATED) as conflated:
+        channel.receive(_append(2, "x" * 1000))
+        channel.receive(_append(3, "x" * 1000))
+    assert (_names(viewer.take()), conflated()) == (["snapshot 1.3"], 1)
 
 
 async def test_viewers_share_the_bytes(channel: Channel) -> None:
