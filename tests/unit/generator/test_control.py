@@ -10,10 +10,12 @@ import orjson
 import pytest
 
 from common.contracts import subjects
+from common.contracts.messages import ControlRequest
 from common.tasks import background
 from generator.control import ControlDesk
 from generator.publisher import Publisher
 from generator.run import Run
+from generator.turns import TICK_SECONDS, Turns
 
 Callback = Callable[[Any], Awaitable[None]]
 
@@ -35,13 +37,13 @@ class Client:
     async def publish(self, subject: str, payload: bytes) -> None:
         self.published.append((subject, payload))
 
-    async def ask(self, subject: str) -> None:
+    async def ask(self, subject: str, data: bytes = b"") -> None:
         """A request that wants its reply at `inbox`."""
 
         async def respond(payload: bytes) -> None:
             await self.publish("inbox", payload)
 
-        await self.callbacks[subject](SimpleNamespace(reply="inbox", data=b"", respond=respond))
+        await self.callbacks[subject](SimpleNamespace(reply="inbox", data=data, respond=respond))
 
     async def until(self, number: int) -> None:
         """Wait until so much was published."""
@@ -78,7 +80,7 @@ async def test_a_reply_follows_the_events_before_it(
 ) -> None:
     """Rule 4: a state reply leaves through the same queue as the events, so it overtakes none that it contains."""
     run = new_run()
-    desk = ControlDesk(cast("Any", client), publisher, lambda: [run])
+    desk = ControlDesk(cast("Any", client), publisher, Turns(lambda: 0.0), lambda: [run])
     await desk.attach(run)
     for payload in (b"one", b"two"):
         publisher.event(run.plan_id, payload)
@@ -96,7 +98,7 @@ async def test_a_suspect_owner_does_not_answer(
 ) -> None:
     """Rule 7: who may not be the owner any more answers nothing, so that the asker reads the row."""
     run = new_run()
-    desk = ControlDesk(cast("Any", client), publisher, lambda: [run])
+    desk = ControlDesk(cast("Any", client), publisher, Turns(lambda: 0.0), lambda: [run])
     await desk.attach(run)
     run.plan.distrust()
     await client.ask(subjects.state(run.plan_id))
@@ -109,7 +111,7 @@ async def test_a_suspect_owner_does_not_answer(
 async def test_the_end_is_told_for_a_while(client: Client, publisher: Publisher, new_run: Callable[..., Run]) -> None:
     """Rule 6: whoever asks after the end gets the terminal event: the owner's subscriptions outlive the run."""
     run = new_run()
-    desk = ControlDesk(cast("Any", client), publisher, lambda: [run])
+    desk = ControlDesk(cast("Any", client), publisher, Turns(lambda: 0.0), lambda: [run])
     end = orjson.dumps({"event": "complete"})
 
     async def told(plan_id: UUID) -> bytes:
@@ -124,3 +126,20 @@ async def test_the_end_is_told_for_a_while(client: Client, publisher: Publisher,
         assert await told(run.plan_id) == end
         await asyncio.sleep(0.7)  # longer than the desk takes to look around
         assert await told(run.plan_id) == end
+
+
+async def test_a_cancel_comes_before_what_others_write(
+    client: Client, publisher: Publisher, new_run: Callable[..., Run]
+) -> None:
+    """Somebody waits for its answer: until the end is stored, plans that are read in turns give way."""
+    run, turns, later = new_run(), Turns(lambda: TICK_SECONDS), SimpleNamespace(flowing=True, chars=0, pause=bool)
+    desk = ControlDesk(cast("Any", client), publisher, turns, lambda: [run])
+    await desk.attach(run)
+    cancel = asyncio.create_task(client.ask(subjects.control(run.plan_id), ControlRequest(command="cancel").to_json()))
+    await asyncio.sleep(0)
+    turn = asyncio.ensure_future(turns.reader(most_chars=1)(later))
+    await asyncio.sleep(5 * TICK_SECONDS)
+    assert run.stopped == "cancel"
+    assert not turn.done()
+    run.done.set()
+    await asyncio.gather(cancel, asyncio.wait_for(turn, 1))

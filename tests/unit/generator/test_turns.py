@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.turns import TICK_SECONDS, Turns, due
+from generator.turns import MOST_GIVEN_WAY_SECONDS, TICK_SECONDS, Turns, due
 
 TICKS = st.integers(1, 100)
 SEATS = st.integers(0, 10_000)
@@ -87,3 +87,32 @@ async def test_turns_follow_the_interval() -> None:
     await asyncio.wait_for(waiting, 5)
     await asyncio.wait_for(before_read(upstream), TICK_SECONDS / 2)
     assert upstream.pauses == 1
+
+
+async def _until_its_turn(turns: Turns) -> float:
+    """How long a plan waits that asks for a turn now, seconds."""
+    upstream, clock = Upstream(), asyncio.get_running_loop().time
+    began = clock()
+    await asyncio.wait_for(turns.reader(most_chars=1024)(upstream), 5)
+    assert upstream.pauses == 1
+    return clock() - began
+
+
+async def test_turns_give_way() -> None:
+    """What somebody waits for comes first: nobody has a turn before it is done, and then everybody again."""
+    turns = Turns(lambda: 2 * TICK_SECONDS)
+    with turns.given_way(), turns.given_way():
+        waiting = asyncio.create_task(_until_its_turn(turns))
+        await asyncio.sleep(MOST_GIVEN_WAY_SECONDS / 2)
+        assert not waiting.done()
+    assert await waiting < MOST_GIVEN_WAY_SECONDS
+
+
+async def test_turns_give_way_for_so_long_only() -> None:
+    """What is never done, as while Postgres is away, stops no other plan; the next time they give way again."""
+    turns = Turns(lambda: 2 * TICK_SECONDS)
+    with turns.given_way():
+        assert await _until_its_turn(turns) >= MOST_GIVEN_WAY_SECONDS
+        assert await _until_its_turn(turns) < MOST_GIVEN_WAY_SECONDS
+    with turns.given_way():
+        assert await _until_its_turn(turns) >= MOST_GIVEN_WAY_SECONDS

@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 # From the first end of a batch on. Settling can wait so long: after many cancels at once those who wait for their
 # answer come first. The sweeper takes nothing for forgotten that is younger than its own grace.
-LINGER_SECONDS = 0.1
+LINGER_SECONDS = 0.25
 
 
 class Announcer:

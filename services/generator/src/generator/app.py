@@ -102,7 +102,7 @@ async def _put_together(stack: AsyncExitStack, settings: Settings, dependencies:
     saver = Saver(saves, runs)
     pacer = Pacer(settings.progress_interval_ms / 1000, saver.distrust)
     turns = Turns(lambda: pacer.interval)
-    desk = ControlDesk(broker, publisher, runs)
+    desk = ControlDesk(broker, publisher, turns, runs)
     presence = PresenceMonitor(broker, runs, pacer.hear)
     plans, views = PlanRepository(database, owner), ViewRepository(database)
     announcer = Announcer(broker, plans)

@@ -14,6 +14,7 @@ from common.contracts import subjects
 from common.contracts.messages import ControlReply, ControlRequest
 from generator.publisher import Publisher
 from generator.run import Run
+from generator.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
@@ -24,9 +25,12 @@ LINGER_SECONDS = 5.0
 class ControlDesk:
     """Subscribes each run to its state and control subjects."""
 
-    def __init__(self, broker: Broker, publisher: Publisher, running: Callable[[], Iterable[Run]]) -> None:
+    def __init__(
+        self, broker: Broker, publisher: Publisher, turns: Turns, running: Callable[[], Iterable[Run]]
+    ) -> None:
         self._broker = broker
         self._publisher = publisher
+        self._turns = turns
         self._running = running
         self._subscriptions: dict[Run, list[Subscription]] = {}
         self._leaving: deque[tuple[float, Run]] = deque()
@@ -97,7 +101,8 @@ class ControlDesk:
                 run.grace.left(asyncio.get_running_loop().time())
                 return
             run.stop("cancel")
-            await run.done.wait()
+            with self._turns.given_way():
+                await run.done.wait()
             if message.reply and run.ending is not None:
                 self._publisher.send(message.reply, ControlReply(status=run.ending.end.status).to_json())
 

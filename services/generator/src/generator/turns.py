@@ -1,7 +1,8 @@
 """Under load plans take turns at reading: a wheel of short ticks, over which all plans are spread evenly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from generator import metrics
 # Plans whose turn comes in the same tick are served together: one wake-up, one write to NATS and one read at the
 # gateway do for all of them.
 TICK_SECONDS = 0.01
+# How long turns give way: about as long as the longest interval, so that a viewer hardly sees it.
+MOST_GIVEN_WAY_SECONDS = 0.2
 
 
 class Stream(Protocol):
@@ -48,6 +51,22 @@ class Turns:
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._seats = count()
+        self._ahead = 0
+        self._gave_way_from: float | None = None
+
+    @contextmanager
+    def given_way(self) -> Iterator[None]:
+        """For what somebody waits for: meanwhile no turns are given, but only so long that what waits is not starved.
+
+        The wheel stands still, and a plan's next turn brings what has come: that costs no more than it would have.
+        """
+        if self._timer is None:  # nobody waits who may have given way already
+            self._gave_way_from = None
+        self._ahead += 1
+        try:
+            yield
+        finally:
+            self._ahead -= 1
 
     def reader(self, most_chars: int) -> BeforeRead:
         """What one plan awaits before each network read.
@@ -82,8 +101,18 @@ class Turns:
         return turn
 
     def _next(self) -> None:
-        self._tick += 1
-        for turn in self._waiting.pop(self._tick, ()):
-            if not turn.done():
-                turn.set_result(None)
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._next) if self._waiting else None
+        loop = asyncio.get_running_loop()
+        if not self._gives_way(loop.time()):
+            self._tick += 1
+            for turn in self._waiting.pop(self._tick, ()):
+                if not turn.done():
+                    turn.set_result(None)
+        self._timer = loop.call_later(TICK_SECONDS, self._next) if self._waiting else None
+
+    def _gives_way(self, now: float) -> bool:
+        if not self._ahead:
+            self._gave_way_from = None
+            return False
+        if self._gave_way_from is None:
+            self._gave_way_from = now
+        return now - self._gave_way_from < MOST_GIVEN_WAY_SECONDS
