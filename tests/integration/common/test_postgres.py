@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -90,6 +91,26 @@ async def test_connections_are_open_before_they_are_needed(database: str) -> Non
                 await asyncio.sleep(0.01)
         finally:
             await end(warming)
+
+
+async def test_warming_takes_nothing_from_a_busy_pool(database: str) -> None:
+    """What is in use is warm; with few left, warming waits for none, and nobody waits for it."""
+    async with AsyncExitStack() as held:
+        opened = await held.enter_async_context(open_database(SecretStr(database), "busy", size=5, acquire_seconds=0.2))
+        for _ in range(4):
+            await held.enter_async_context(opened.connection())
+        warming = asyncio.create_task(opened.keep_warm())
+        await asyncio.sleep(0.5)
+        assert not warming.done()
+        assert await opened.fetchval("SELECT 42") == 42
+        await end(warming)
+
+
+async def test_a_deadlock_is_to_be_tried_again(narrow: Database) -> None:
+    """The server has undone the statement: for its caller an outage, which is over at once."""
+    with pytest.raises(DatabaseUnavailableError):
+        await narrow.execute("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$")
+    assert await narrow.fetchval("SELECT 42") == 42
 
 
 async def test_a_statement_is_one_round_trip(database: str) -> None:

@@ -16,7 +16,7 @@ from common.broker import JOBS, OUTCOMES
 from common.contracts.inputs import Preferences
 from common.contracts.messages import GenerateJob
 from common.postgres import Database, open_database
-from generator.repository import PlanRepository, SaveRepository, ViewRepository
+from generator.repository import CallRepository, PlanRepository, SaveRepository, ViewRepository
 from generator.settings import Settings
 from openrouter_emulator import RunningEmulator, running_emulator
 from openrouter_emulator import Settings as EmulatorSettings
@@ -33,6 +33,7 @@ class Owner:
         self.plans = PlanRepository(pool, self.id)
         self.saves = SaveRepository(pool, self.id)
         self.views = ViewRepository(pool)
+        self.calls = CallRepository(pool)
 
 
 @pytest.fixture

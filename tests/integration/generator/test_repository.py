@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from common.contracts.events import Usage
 from common.contracts.messages import GenerateJob
 from generator.identity import Claim, Refused, Saved, cancelled, completed, failed
 from generator.meter import Meter
+from generator.openrouter import UpstreamCall
+from generator.repository.calls import CallRecord
 
 NewJob = Callable[..., GenerateJob]
 DOCUMENT = {"monthly_summary": "Run further each week.", "weekly_breakdown": []}
@@ -61,6 +64,23 @@ async def test_expired_lease_is_taken_with_what_was_saved(owner: Any, other: Any
     await expire(owner.pool, first)
     second = await claim(other, job)
     assert (second.attempt, second.partial) == (2, {"monthly_summary": "Run"})
+
+
+async def test_a_takeover_knows_what_was_paid_and_whether_anybody_watched(
+    owner: Any, other: Any, new_job: NewJob
+) -> None:
+    """The calls of earlier attempts are in the plan's bill; viewers of theirs count as viewers."""
+    job = new_job()
+    first = await claim(owner, job)
+    assert (first.watched, first.calls) == (False, ())
+    paid = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
+    await owner.calls.insert(CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), paid, None))
+    await expire(owner.pool, first)
+    second = await claim(other, job)
+    assert (second.attempt, second.watched, second.calls) == (2, False, (paid,))
+    await owner.views.views([job.plan_id], watched=True, brief=True)
+    await expire(owner.pool, second)
+    assert (await claim(owner, job)).watched
 
 
 async def test_ten_claims_at_once_have_one_winner(pool: Any, owner: Any, new_job: NewJob) -> None:

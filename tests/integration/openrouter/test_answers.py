@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from common.contracts.errors import ErrorCode
-from generator.openrouter import CompletionRequest, OpenRouterService, UpstreamError
+from generator.openrouter import CompletionRequest, OpenRouterService, UpstreamCall, UpstreamError
+from generator.openrouter.call import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
     from tests.integration.openrouter.conftest import Exchange, Script, Upstream
@@ -98,8 +99,12 @@ async def test_plan_deadline(upstream: "Start", service: "Make", request_for_pla
             await asyncio.sleep(0.02)
 
     server = await upstream(script)
-    failure = await failure_of(service(server.url, completion_seconds=0.3).generate_plan(request_for_plan))
+    call = UpstreamCall()
+    slow = service(server.url, completion_seconds=0.3)
+    failure = await failure_of(slow.generate_plan(request_for_plan, call=call))
     assert (failure.code, failure.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, True)
+    # It was made, and will be on the bill: what was asked is known, what it wrote is not.
+    assert (call.source, call.prompt_tokens) == ("estimated", -(-request_for_plan.prompt_chars // CHARS_PER_TOKEN))
     await asyncio.wait_for(server.closed.wait(), 1)
 
 

@@ -91,21 +91,14 @@ class ScriptedGenerator:
         ended_as = "complete" if status == "completed" else "cancelled" if code is None else "error"
         return self._put(plan_id, user_id, status=status, charge=charge, code=code, ended_as=ended_as, plan=PLAN)
 
-    def running(self, plan_id: UUID, user_id: UUID, *, lease_expired: bool = False, plan: Any = None) -> PlanView:
+    def running(self, plan_id: UUID, user_id: UUID, **fields: Any) -> PlanView:
         """Store that a plan is being written."""
-        return self._put(plan_id, user_id, status="generating", lease_expired=lease_expired, plan=plan)
+        return self._put(plan_id, user_id, status="generating", **fields)
 
     def _put(self, plan_id: UUID, user_id: UUID, **fields: Any) -> PlanView:
-        self.rows[plan_id] = PlanView(
-            plan_id=plan_id,
-            user_id=user_id,
-            attempt=1,
-            seq=7,
-            progress=PROGRESS,
-            usage=Usage(total_tokens=5),
-            updated_at=datetime.now(UTC),
-            **fields,
-        )
+        known = {"attempt": 1, "seq": 7, "progress": PROGRESS, "usage": Usage(total_tokens=5)}
+        known |= {"plan_id": plan_id, "user_id": user_id, "updated_at": datetime.now(UTC)}
+        self.rows[plan_id] = PlanView(**(known | fields))
         return self.rows[plan_id]
 
     def _answer(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

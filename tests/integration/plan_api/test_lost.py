@@ -11,6 +11,7 @@ import pytest
 
 from common.contracts import subjects
 from common.contracts.messages import GenerateJob
+from plan_api import outbox
 
 if TYPE_CHECKING:
     from tests.integration.plan_api.conftest import PlanApi
@@ -77,3 +78,21 @@ async def test_no_end_is_guessed_before_a_refusal(plan_api: "PlanApi", user: UUI
         "generating",
     ]
     assert not await plan_api.reconciler.settle_ended_of(user)
+
+
+_SLOW_DELETE = """
+CREATE FUNCTION plan_api.sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN OLD; END $$;
+CREATE TRIGGER slow BEFORE DELETE ON plan_api.outbox FOR EACH ROW EXECUTE FUNCTION plan_api.sleep()
+"""
+
+
+async def test_what_is_accepted_is_told_whatever_comes_after(
+    plan_api: "PlanApi", user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that stalls behind the commit keeps nobody waiting until he takes the start for failed."""
+    monkeypatch.setattr(outbox, "AT_ONCE_SECONDS", 0.3)
+    await plan_api.admin.execute(_SLOW_DELETE)
+    began = time.monotonic()
+    plan_id = await plan_api.started(user)
+    assert time.monotonic() - began < 2
+    assert await plan_api.status(plan_id) == "generating"

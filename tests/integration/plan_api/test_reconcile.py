@@ -1,6 +1,7 @@
 """The reconciler: reservations that no news came of."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -94,6 +95,17 @@ async def test_a_plan_nobody_claims_ends_by_a_tombstone(plan_api: "PlanApi", use
     assert (await plan_api.status(plan_id), await plan_api.balance(user)) == ("failed", (0, 0))
     plan = (await plan_api.ask("GET", f"/api/plan/plans/{plan_id}", user)).json()
     assert plan["error"]["code"] == "queue_timeout"
+
+
+async def test_a_plan_that_nobody_goes_on_with_ends(plan_api: "PlanApi", user: UUID) -> None:
+    """Claimed once, and left for ten minutes: the generators store its end, and the quota is given back."""
+    plan_id = await plan_api.started(user)
+    written = datetime.now(UTC) - timedelta(seconds=601)
+    plan_api.generator.running(plan_id, user, lease_expired=True, updated_at=written)
+    await plan_api.backdate(plan_id, 700)
+    await plan_api.reconciler.sweep()
+    assert [cancel["code"] for cancel in plan_api.generator.cancels] == ["queue_timeout"]
+    assert (await plan_api.status(plan_id), await plan_api.balance(user)) == ("failed", (0, 0))
 
 
 async def test_an_unreachable_generator_changes_nothing(plan_api: "PlanApi", user: UUID) -> None:

@@ -87,6 +87,17 @@ async def test_without_an_owner_the_row_is_read_at_once(
     assert _reads(backend, plan_id) == 1
 
 
+async def test_a_plan_that_is_only_claimed_is_not_queued(
+    gateway: "Gateway", user: UUID, backend: "Backend", make_row: Callable[..., PlanView]
+) -> None:
+    """A takeover that has shown nothing yet: what the plan is doing is not known, and plan-api need not confirm it."""
+    plan_id = backend.accept(user)
+    backend.rows[plan_id] = make_row(plan_id, attempt=2, seq=0)
+    async with gateway.watch(plan_id, user) as stream:
+        connected = await stream.event("connected")
+    assert (connected["status"], connected["phase"]) == ("generating", None)
+
+
 async def test_what_the_owner_did_not_know_is_asked_after_a_second(
     gateway: "Gateway", owner: "Owner", user: UUID, backend: "Backend"
 ) -> None:

@@ -92,6 +92,21 @@ def test_only_whole_weeks_are_kept(cut: int) -> None:
     assert len(draft.keep().weeks) == sum(end <= cut for end in ends)
 
 
+@given(cut=st.integers(0, 3000))
+def test_on_kept_weeks_without_a_summary_only_what_is_whole_is_kept(cut: int) -> None:
+    """The weeks came first: what the answer is at is cut off, be it the summary or a week, and nothing else."""
+    answer = {"monthly_summary": "All of it.", "weekly_breakdown": document(4)["weekly_breakdown"][1:]}
+    text = json.dumps(answer)
+    draft = Draft(4, Kept(None, (week(1),)))
+    draft.feed(text[:cut])
+    kept = draft.keep()
+    assert kept.summary == ("All of it." if cut > text.index('"weekly_breakdown"') else None)
+    ends = [text.index(f'{{"week": {number}') - len(", ") for number in (3, 4)] + [len(text) - len("]}")]
+    assert len(kept.weeks) == 1 + sum(end <= cut for end in ends)
+    stored = json.loads(json.dumps(draft.value))
+    assert len(keep(stored, 4, complete=False).weeks) <= len(kept.weeks)
+
+
 def test_a_week_whose_last_member_is_cut_off_is_not_kept() -> None:
     """A model may write the members in another order: then half a sentence validates."""
     last = {name: week(1)[name] for name in ("week", "goals", "daily_tasks", "focus")} | {"focus": "Work on the"}

@@ -24,6 +24,12 @@ def test_a_refused_call_makes_no_estimate() -> None:
     assert total([CUT_OFF, BILLED]).total_tokens == 45
 
 
+def test_calls_that_nobody_could_record_make_an_estimate() -> None:
+    """After a takeover the sum is what is known of all attempts."""
+    assert total([BILLED, BILLED], all_known=False).source == "estimated"
+    assert total([BILLED, BILLED], all_known=False).total_tokens == 60
+
+
 class Rows:
     """Takes the place of the table."""
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import orjson
+import pytest
 import structlog
 
 from common.contracts.errors import ErrorCode
@@ -70,14 +71,18 @@ class Upstream:
         return Completion(text, call)
 
 
-async def write(*answers: Answer, limits: Limits = Limits(first_pause=0)) -> tuple[Ending, Upstream, list[CallRecord]]:  # noqa: B008 - frozen
-    """Write a plan of four weeks with these answers."""
+async def write(
+    *answers: Answer,
+    limits: Limits = Limits(first_pause=0),  # noqa: B008 - frozen
+    kept: Kept = Kept(),  # noqa: B008 - frozen
+) -> tuple[Ending, Upstream, list[CallRecord]]:
+    """Write a plan of four weeks with these answers, on what is kept of an earlier attempt."""
     upstream, records = Upstream(answers), list[CallRecord]()
     loop = asyncio.get_running_loop()
     plan = LivePlan(
         uuid4(),
         1,
-        Kept(),
+        kept,
         Meter(4, started_at=loop.time()),
         send=lambda _: None,
         clock=loop.time,
@@ -139,3 +144,12 @@ async def test_every_broken_call_is_one_log_line() -> None:
     (broken,) = [line for line in lines if line["event"] == "plan.call_broken"]
     assert (broken["code"], broken["offset"], broken["attempt"]) == ("upstream_error", 0, 1)
     assert "cut off" in broken["reason"]
+
+
+@pytest.mark.parametrize("begun", ["{", '{"weekly_', '{"weekly_breakdown":['])
+async def test_an_answer_that_breaks_before_it_shows_anything_leaves_nothing_behind(begun: str) -> None:
+    """On what was kept the first brackets change nothing, but the next answer begins anew."""
+    rest = orjson.dumps({"weekly_breakdown": WEEKS[2:]}).decode()
+    ending, upstream, _ = await write((begun, CUT_OFF), (rest, "stop"), kept=Kept("All of it.", tuple(WEEKS[:2])))
+    assert (ending.end.status, ending.end.document) == ("completed", PLAN)
+    assert [asked(request)["weeks"] for request in upstream.requests] == [[3, 4], [3, 4]]

@@ -1,6 +1,6 @@
 """What becomes of an open reservation."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +13,19 @@ from common.contracts.messages import Mode
 from plan_api.verdict import GiveUp, Patience, Republish, Settle, Verdict, Wait, decide, outcome_of
 
 PATIENCE = Patience(queue_seconds=120, synchronous_seconds=330)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROGRESS = Progress(phase=None, weeks_completed=0, weeks_total=4, percent=0, chars=0, tokens_per_second=0, elapsed_ms=0)
 
 
 def row(**fields: Any) -> PlanView:
     """The generator's row."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
     known = {"plan_id": UUID(int=1), "user_id": UUID(int=2), "attempt": 3, "seq": 4, "progress": PROGRESS}
-    return PlanView(**{**known, "status": "generating", "updated_at": now, **fields})
+    return PlanView(**{**known, "status": "generating", "updated_at": NOW, **fields})
 
 
 RUNNING = row()
 ORPHANED = row(lease_expired=True)
+ABANDONED = row(lease_expired=True, updated_at=NOW - timedelta(seconds=601))
 TIMED_OUT = ErrorCode.QUEUE_TIMEOUT
 
 
@@ -40,6 +41,9 @@ TIMED_OUT = ErrorCode.QUEUE_TIMEOUT
         ("stream", 31, True, ORPHANED, Republish()),
         ("stream", 9999, True, ORPHANED, Republish()),
         ("stream", 9999, False, ORPHANED, Wait()),
+        ("stream", 9999, True, ABANDONED, GiveUp(TIMED_OUT)),
+        ("stream", 9999, False, ABANDONED, GiveUp(TIMED_OUT)),
+        ("stream", 9999, False, row(updated_at=NOW - timedelta(hours=1)), Wait()),
         ("sync", 121, True, None, Wait()),
         ("sync", 331, True, None, GiveUp(TIMED_OUT)),
         ("sync", 9999, True, RUNNING, Wait()),
@@ -48,8 +52,9 @@ TIMED_OUT = ErrorCode.QUEUE_TIMEOUT
     ],
 )
 def test_a_plan_without_an_end(mode: Mode, age: float, due: bool, view: PlanView | None, verdict: Verdict) -> None:
-    """Rule 9: a claimed plan is waited for; an unclaimed one is published again and then given up; sync has no job."""
-    assert decide(mode, age, due, view, PATIENCE) == verdict
+    """Rule 9: a plan with an owner is waited for; one without is published again, then given up; sync has no job."""
+    idle = 0.0 if view is None else (NOW - view.updated_at).total_seconds()
+    assert decide(mode, age, due, view, PATIENCE, idle) == verdict
 
 
 @pytest.mark.parametrize("mode", ["stream", "sync"])

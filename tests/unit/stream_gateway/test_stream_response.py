@@ -96,3 +96,36 @@ async def test_nothing_is_encoded_for_a_client_that_takes_nothing() -> None:
         client.lose(stalled=True)
         await serving
     assert plan.encoded == 1
+
+
+class Writer:
+    """The server's own, which is ready."""
+
+    ready = True
+
+    def write(self, part: bytes) -> None:
+        """Take it."""
+
+
+async def test_what_cannot_be_encoded_ends_the_stream() -> None:
+    """Its frames are gone, so nothing may follow them: no last part is sent, and the client comes again."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    client, closed = Client(takes=9), list[bool]()
+    client.scope["extensions"]["planstream.writer"] = {"writer": Writer()}
+    viewer = Viewer(Plan())
+    viewer.follow(stale=False)
+
+    def broken(_: Frame) -> bytes:
+        raise ZeroDivisionError
+
+    stream = EventStream(PlanFeed(viewer, broken), b"x", StreamLimits(), lambda: closed.append(True))
+    serving = asyncio.create_task(stream(client.scope, client.receive, client.send))
+    async with asyncio.timeout(SECONDS):
+        while len(client.taken) < 2:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        viewer.put(Frame("progress", b"{}"))
+        await serving
+    assert (viewer.reason, closed, [type(error) for error in told]) == ("failed", [True], [ZeroDivisionError])
+    assert [message.get("more_body", True) for message in client.taken] == [True, True]

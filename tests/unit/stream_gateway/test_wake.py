@@ -69,3 +69,19 @@ async def test_nothing_is_tried_while_nobody_waits() -> None:
     wake.set()
     await asyncio.sleep(0.01)
     await wake.wait()
+
+
+async def test_an_error_of_what_is_tried_first_wakes_who_waits() -> None:
+    """Otherwise nothing would: neither a close nor a heartbeat could end his wait."""
+    wake, told = Wake(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def attempt() -> bool:
+        raise ZeroDivisionError
+
+    wake.first = attempt
+    waiting = asyncio.create_task(wake.wait())
+    await asyncio.sleep(0)
+    wake.set()
+    await asyncio.wait_for(waiting, 1)
+    assert isinstance(told[0], ZeroDivisionError)

@@ -1,5 +1,6 @@
 """The question about plans that have gone silent: one for all, and what its answer brings."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,3 +110,21 @@ async def test_an_ended_plan_is_not_asked_about(
     generators.asked.clear()
     await dog.tick()
     assert generators.asked == []
+
+
+async def test_when_nats_is_back_plans_are_asked_about_one_after_the_other(
+    channels: list[Channel], generators: Generators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, and not all at once: their owners answer only after a save, which many reads would hold up."""
+    monkeypatch.setattr(watchdog, "RETURN_PAUSE_SECONDS", 0.05)
+    hub, broker = [Watched(channel) for channel in channels], SimpleNamespace(connected=True, reconnects=0)
+    dog = Watchdog(cast("Any", hub), cast("Any", broker), cast("Any", generators))
+    await dog.tick()
+    assert [watched.questions for watched in hub] == [0, 0, 0]
+    broker.reconnects = 1
+    await dog.tick()
+    await asyncio.sleep(0.02)
+    assert [watched.questions for watched in hub] == [1, 0, 0]
+    async with asyncio.timeout(2):
+        while [watched.questions for watched in hub] != [1, 1, 1]:
+            await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ LISTEN_CHECK_SECONDS = 10.0
 # warm is used before that.
 IDLE_SECONDS = 60.0
 WARM_SECONDS = 20.0
-# What a pool keeps free while connections are warmed.
+# What a pool keeps free while connections are warmed: who wants one is not to wait for it.
 COLD = 2
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -41,6 +41,7 @@ _OUTAGES: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TargetServerAttributeNotMatched,  # only a standby answers
+    asyncpg.TransactionRollbackError,  # a deadlock: nothing of it was done, and the next try may do it
 )
 
 
@@ -134,13 +135,21 @@ class Database:
             await connection.execute(query, *arguments)
 
     async def keep_warm(self) -> None:
-        """Keep nearly all connections open, for ever. A burst would open them all, at 10 ms of a busy core each."""
+        """Keep nearly all connections open, for ever. A burst would open them all, at 10 ms of a busy core each.
+
+        One that is in use is warm; when few are free, none is taken.
+        """
         while True:
             async with AsyncExitStack() as held:
-                for _ in range(self._pool.get_max_size() - COLD):
+                while self._free > COLD:
                     connection = await held.enter_async_context(self.connection())
                     await connection.execute("SELECT 1")
             await sleep(WARM_SECONDS)
+
+    @property
+    def _free(self) -> int:
+        """Connections that nobody uses, open or not yet."""
+        return self._pool.get_max_size() - (self._pool.get_size() - self._pool.get_idle_size())
 
     async def listen(self, channel: str, hear: Callable[[str], None]) -> None:
         """Call `hear` with every payload that is NOTIFYed on a channel; never returns, and keeps a connection."""

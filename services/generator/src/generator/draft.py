@@ -58,7 +58,7 @@ def keep(document: Any, total: int, *, complete: bool) -> Kept:
     """
     if not isinstance(document, dict):
         return Kept()
-    last = None if complete else next(reversed(document), None)
+    last = None if complete else _last(document)
     summary = document.get(SUMMARY)
     written = document.get(WEEKS)
     weeks = written if isinstance(written, list) else []
@@ -68,6 +68,11 @@ def keep(document: Any, total: int, *, complete: bool) -> Kept:
             break
         valid.append(week)
     return Kept(summary if isinstance(summary, str) and summary and last != SUMMARY else None, tuple(valid))
+
+
+def _last(document: Any) -> str | None:
+    """The member that a model is at: it writes one after the other."""
+    return next(reversed(document), None) if isinstance(document, dict) else None
 
 
 def _is_week(week: Any, number: int) -> bool:
@@ -113,7 +118,7 @@ class Draft:
 
     @property
     def value(self) -> Any:
-        """The whole document so far; do not change it."""
+        """The whole document so far; do not change it. What is being written stands last, as `keep` takes it."""
         fresh = self._parser.value
         if self._base is None:
             return fresh
@@ -127,13 +132,14 @@ class Draft:
         document[WEEKS] = [*self._kept.weeks, *weeks[: self.weeks_total - first]]
         if self._kept.summary is None and isinstance(fresh, dict) and SUMMARY in fresh:
             document[SUMMARY] = fresh[SUMMARY]
+            if _last(fresh) == WEEKS:
+                document[WEEKS] = document.pop(WEEKS)
         return document
 
     def keep(self) -> Kept:
         """What need not be written again should the answer end here: never less than it was built on."""
         fresh, parser = self._parser.value, self._parser
-        last = next(reversed(fresh), None) if isinstance(fresh, dict) else None
-        whole = parser.complete or (last == WEEKS and parser.depth <= _BETWEEN_WEEKS)
+        whole = parser.complete or (_last(fresh) == WEEKS and parser.depth <= _BETWEEN_WEEKS)
         kept = keep(self.value, self.weeks_total, complete=whole)
         return kept if len(kept.weeks) >= len(self._kept.weeks) else self._kept
 

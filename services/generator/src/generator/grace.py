@@ -12,7 +12,7 @@ class Grace:
     Args:
         seconds: the grace period; negative: never, or the plan is to be written on without viewers.
         now: monotonic seconds.
-        had_viewers: it was started by one, or an earlier attempt may have had some.
+        had_viewers: it was started by one, or some have been seen by an earlier attempt.
     """
 
     def __init__(self, seconds: float, now: float, *, had_viewers: bool = False) -> None:

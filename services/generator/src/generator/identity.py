@@ -8,17 +8,25 @@ from common.contracts.errors import ErrorCode
 from common.contracts.internal import PlanView
 from common.contracts.messages import Charge
 from common.payloads import End
+from generator.openrouter import UpstreamCall
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A plan that this process may write: the fencing token is (attempt, owner)."""
+    """A plan that this process may write: the fencing token is (attempt, owner).
+
+    Attributes:
+        watched: a gateway has said that it has viewers, in this attempt or an earlier one.
+        calls: those of earlier attempts, as far as their owners could still record them.
+    """
 
     plan_id: UUID
     attempt: int
     partial: Any
     percent: float
     elapsed_ms: int
+    watched: bool = False
+    calls: tuple[UpstreamCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

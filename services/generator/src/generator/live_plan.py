@@ -114,6 +114,10 @@ class LivePlan:
             self.meter.phase = phase
             self._say_progress([])
 
+    def answer_anew(self) -> None:
+        """Begin another answer on the same base; the present one has shown nothing, and may have begun all the same."""
+        self.draft = Draft(self.meter.weeks_total, self.draft.kept)
+
     def restart(self, kept: Kept, phase: Phase) -> None:
         """Begin another answer on what is kept: a snapshot at the next seq drops the rest."""
         self.draft = Draft(self.meter.weeks_total, kept)

@@ -48,7 +48,7 @@ class Run:
         self.claim = claim
         self.plan = plan
         self.grace = grace
-        self.calls: list[UpstreamCall] = []
+        self.calls: list[UpstreamCall] = list(claim.calls)
         self.done = asyncio.Event()
         self.ending: Ending | None = None
         self._claimed_at = asyncio.get_running_loop().time()
@@ -137,7 +137,7 @@ class Run:
         progress = self.plan.meter.read(
             asyncio.get_running_loop().time(), ended=True, complete=ending.end.ended_as == "complete"
         )
-        usage = total(self.calls)
+        usage = total(self.calls, all_known=self.claim.attempt == 1)
         outcome_id = uuid4()
         pause = STORE_PAUSE
         while True:

@@ -113,8 +113,8 @@ class GenerationService:
         grace = Grace(
             parts.settings.disconnect_grace_seconds if follows_viewers else -1,
             loop.time(),
-            # The one that started it may have left before anybody could hear of it.
-            had_viewers=job.watched or claim.attempt > 1,
+            # The one that started it may have left before anybody could hear of it, and others while nobody owned it.
+            had_viewers=job.watched or claim.watched,
         )
         return Run(job, claim, plan, parts.plans, grace, parts.recorder.record, parts.announcer.tell)
 

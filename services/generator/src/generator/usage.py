@@ -19,14 +19,15 @@ STORE_TRIES = 5
 FIRST_LOOKUP_SECONDS = 1.0
 
 
-def total(calls: Sequence[UpstreamCall]) -> Usage:
+def total(calls: Sequence[UpstreamCall], *, all_known: bool = True) -> Usage:
     """The usage of a plan: the sum over its calls. Pure.
 
-    A call that was refused has no tokens, and cost nothing: it makes no estimate of the sum.
+    A call that was refused has no tokens, and cost nothing: it makes no estimate of the sum. An owner that died has
+    recorded nothing of the call that it was at: then not all calls are known, and the sum is an estimate.
     """
     prompt = sum(call.prompt_tokens for call in calls)
     completion = sum(call.completion_tokens for call in calls)
-    estimated = any(call.source == "estimated" and call.prompt_tokens for call in calls)
+    estimated = not all_known or any(call.source == "estimated" and call.prompt_tokens for call in calls)
     return Usage(
         model=next((call.model for call in reversed(calls) if call.model), None),
         prompt_tokens=prompt,

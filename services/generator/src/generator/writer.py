@@ -195,6 +195,7 @@ class _Attempt:
         elif plan.grown:
             plan.restart(plan.draft.keep(), "retrying")
         else:
+            plan.answer_anew()
             plan.enter("retrying")
         await asyncio.sleep(pause)
 

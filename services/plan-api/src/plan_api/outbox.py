@@ -17,6 +17,8 @@ from plan_api.repository.outbox import OutboxRow
 _log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 0.5
+# Somebody waits for the answer that the job is accepted, which is true already.
+AT_ONCE_SECONDS = 4.0
 BATCH = 100
 
 
@@ -30,10 +32,11 @@ class Outbox:
     async def publish(self, row: OutboxRow) -> bool:
         """Publish a row that was committed just now. Never fails: the relay does what is left undone."""
         try:
-            with tracing.span("publish job", plan_id=str(row.plan_id)):
-                await self._send(row)
-            async with self._database.connection() as connection:
-                await outbox.delete(connection, [row.id])
+            async with asyncio.timeout(AT_ONCE_SECONDS):
+                with tracing.span("publish job", plan_id=str(row.plan_id)):
+                    await self._send(row)
+                async with self._database.connection() as connection:
+                    await outbox.delete(connection, [row.id])
             _log.debug("outbox.published", plan_id=str(row.plan_id), n=row.n)
         except (*nats_broker.UNAVAILABLE, *POSTGRES_UNAVAILABLE) as error:
             _log.warning("outbox.publish_delayed", plan_id=str(row.plan_id), n=row.n, error=repr(error))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -103,7 +104,8 @@ class Reconciler:
                 _log.error("reconcile.plan_failed", plan_id=str(plan.plan_id), error=repr(error))
 
     async def _act(self, plan: Unsettled, view: PlanView | None) -> None:
-        verdict = decide(plan.mode, plan.age_seconds, plan.due, view, self._patience)
+        idle = 0.0 if view is None else (datetime.now(UTC) - view.updated_at).total_seconds()
+        verdict = decide(plan.mode, plan.age_seconds, plan.due, view, self._patience, idle)
         metrics.RECONCILED.labels(type(verdict).__name__.lower()).inc()
         match verdict:
             case Settle(outcome):

@@ -36,10 +36,12 @@ Verdict = Settle | Republish | GiveUp | Wait
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a plan may be without a generator, in seconds: in the queue, and in a synchronous call."""
+    """How long a plan may be without a generator, in seconds: in the queue, in a synchronous call, and half-written."""
 
     queue_seconds: float
     synchronous_seconds: float
+    abandoned_seconds: float = 600.0
+    """After it has been begun. Longer: what there is of it is worth that another generator goes on with it."""
 
 
 def outcome_of(view: PlanView) -> Outcome | None:
@@ -55,7 +57,9 @@ def outcome_of(view: PlanView) -> Outcome | None:
     return Outcome(plan_id=view.plan_id, attempt=view.attempt, status=view.status, charge=view.charge, code=view.code)
 
 
-def decide(mode: Mode, age_seconds: float, due: bool, view: PlanView | None, patience: Patience) -> Verdict:
+def decide(
+    mode: Mode, age_seconds: float, due: bool, view: PlanView | None, patience: Patience, idle_seconds: float = 0.0
+) -> Verdict:
     """Judge one reservation.
 
     Args:
@@ -64,6 +68,7 @@ def decide(mode: Mode, age_seconds: float, due: bool, view: PlanView | None, pat
         due: whether the pause since the job was last published is over.
         view: the generator's row; None when no generator has claimed the plan.
         patience: when to give up.
+        idle_seconds: since somebody last wrote the row.
     """
     outcome = None if view is None else outcome_of(view)
     if outcome is not None:
@@ -73,6 +78,7 @@ def decide(mode: Mode, age_seconds: float, due: bool, view: PlanView | None, pat
     if mode == "sync":
         abandoned = ErrorCode.QUEUE_TIMEOUT if view is None else ErrorCode.INTERNAL
         return GiveUp(abandoned) if age_seconds > patience.synchronous_seconds else Wait()
-    if view is None and age_seconds > patience.queue_seconds:
+    too_long = age_seconds > patience.queue_seconds if view is None else idle_seconds > patience.abandoned_seconds
+    if too_long:
         return GiveUp(ErrorCode.QUEUE_TIMEOUT)
     return Republish() if due else Wait()

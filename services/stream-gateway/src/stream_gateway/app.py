@@ -21,6 +21,7 @@ from common.settings import split_urls
 from common.tasks import background
 from common.tracing import Traced
 from stream_gateway import endpoints, metrics
+from stream_gateway.abandoned_cancels import AbandonedCancels
 from stream_gateway.answer_headers import AnswerHeaders
 from stream_gateway.attach import Line
 from stream_gateway.auth import Authenticator, DevAuthenticator, FrontDoor, JwtAuthenticator
@@ -50,7 +51,6 @@ from stream_gateway.settings import Settings
 from stream_gateway.socket_routes import socket_routes
 from stream_gateway.status import StatusReader
 from stream_gateway.stream_response import StreamLimits
-from stream_gateway.takeover import Takeover
 from stream_gateway.watchdog import Watchdog
 
 # Beyond what plan-api itself waits for the synchronous call, which is 35 seconds more than STREAMING_TIMEOUT.
@@ -128,15 +128,16 @@ async def open_services(
     await opened.enter_async_context(close_streams_on(draining, sessions))
     plan_api = PlanApi(client, settings.plan_api_url)
     canceller = Canceller(broker, generators, plan_api, hub, journal, tasks)
-    # The first to close: what it waits for needs all of the others.
-    opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
     await opened.enter_async_context(background("erasure", Erasure(repository).run))
-    await opened.enter_async_context(background("takeover", Takeover(repository, canceller).run))
+    # Until the last of its own has ended, it tells the others that they are in good hands.
+    await opened.enter_async_context(background("abandoned cancels", AbandonedCancels(repository, canceller).run))
     if settings.retention_days:
         retention = Retention(database, settings.retention_days, STATEMENTS)
         await opened.enter_async_context(background("retention", retention.run))
     _show(hub, sessions, lag)
     await opened.enter_async_context(open_admin(settings.host, settings.admin_port))
+    # The first to close: what it waits for needs all of the others.
+    opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
     ownership = Ownership(repository, plan_api, journal)
     seconds = settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS
     return Services(

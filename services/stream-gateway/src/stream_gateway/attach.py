@@ -129,7 +129,7 @@ class Attachment:
         event = None if view is None else event_of_view(view)
         _log.debug("attach.row_read", plan_id=str(self.channel.plan_id), found=view is not None)
         if event is None:
-            self.channel.say("unknown")
+            self.channel.say("claimed" if view is not None and view.attempt else "unknown")
         else:
             self.channel.take(event)
         self.channel.be_sure(asked_at, of_owner=False)

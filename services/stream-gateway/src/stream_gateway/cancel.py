@@ -1,6 +1,7 @@
 """Cancel a plan from anywhere: record it, ask the owner, else store the end over HTTP (DESIGN section 6, rule 8).
 
-What was accepted is tried until the plan has ended: by this gateway as long as it lives, then by another (`takeover`).
+What was accepted is tried until the plan has ended: by this gateway as long as it lives, then by another
+(`abandoned_cancels`).
 """
 
 import asyncio

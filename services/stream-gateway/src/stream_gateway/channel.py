@@ -33,8 +33,9 @@ ROW_AGE_SECONDS = 2.0
 # Where a document stands in the state that a viewer of patches holds.
 PATCHED_AT: Final = "/plan"
 
-# What was heard about a plan that has shown no event yet: nothing, that no generator knows it, or that nobody answered.
-Answer = Literal["none", "unknown", "unanswered"]
+# What was heard about a plan that has shown no event yet: nothing, that no generator knows it, that one has taken it
+# over and not begun, or that nobody answered.
+Answer = Literal["none", "unknown", "claimed", "unanswered"]
 
 
 class Channel:

@@ -23,7 +23,7 @@ from stream_gateway.viewer import Reason
 
 # What a client waits before it comes again; spread, so that the viewers of a closed gateway do not come as one.
 RETRY_MS = (1000, 3000)
-GONE: frozenset[Reason | None] = frozenset({"disconnected", "stalled"})
+GONE: frozenset[Reason | None] = frozenset({"disconnected", "stalled", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,12 @@ class EventStream(Response):
         """Whether that was all there is to do."""
         if self._feed.reason is not None or not writer.ready:
             return False
-        waiting = self._feed.take()
+        try:
+            waiting = self._feed.take()
+        except Exception:
+            # What was taken is lost to this stream, and must not be followed by more.
+            self._feed.close("failed")
+            raise
         if waiting:
             writer.write(waiting)
             self._sent_at = clock()

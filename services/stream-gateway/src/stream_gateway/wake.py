@@ -33,8 +33,14 @@ class Wake:
 
     def _try(self) -> None:
         # He may have given up meanwhile, and come again.
-        if self._waiter is not None and self._set:
-            if self.first is not None and self.first():
+        if self._waiter is None or not self._set:
+            return
+        done = False
+        try:
+            done = self.first is not None and self.first()
+        finally:
+            # Also after an error, which is the loop's to report: nothing else would ever wake him.
+            if done:
                 self._set = False
             else:
                 self._rouse()

@@ -79,12 +79,13 @@ class OpenRouterService:
         deadline = asyncio.get_running_loop().time() + self._config.completion_seconds
         response = await self._open(request, call, stream=False, seconds=self._config.completion_seconds)
         # A character takes at most six bytes of JSON (\uXXXX), and as much again may be reasoning.
-        body = await self._body(response, 12 * self._config.max_output_chars, deadline)
         try:
+            body = await self._body(response, 12 * self._config.max_output_chars, deadline)
             text = read_completion(body, call)
         except UpstreamError as failure:
-            raise failure.hide(self._secret) from None
+            raise failure.hide(self._secret) from failure.__cause__
         finally:
+            # Also of one that is given up: it was made.
             call.estimate(request.prompt_chars)
         return Completion(text, call)
 

@@ -1,8 +1,9 @@
 """One row for each upstream call: what it cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from common.postgres import Database
@@ -20,6 +21,20 @@ class CallRecord:
     started_at: datetime
     call: UpstreamCall
     error_code: str | None
+
+
+def call_of(row: Mapping[str, Any]) -> UpstreamCall:
+    """What a stored call brought to the bill."""
+    return UpstreamCall(
+        generation_id=row["generation_id"],
+        provider=row["provider"],
+        model=row["model"],
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cost=row["cost"],
+        finish_reason=row["finish_reason"],
+        source=row["source"],
+    )
 
 
 RecordCall = Callable[[CallRecord], None]

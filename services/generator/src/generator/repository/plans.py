@@ -12,6 +12,7 @@ from common.contracts.internal import PlanView
 from common.contracts.messages import GenerateJob
 from common.postgres import Database
 from generator.identity import Claim, Ending, Refused
+from generator.repository.calls import call_of
 from generator.repository.views import COLUMNS, document_of, to_view
 
 LEASE_SECONDS = 8
@@ -26,7 +27,10 @@ ON CONFLICT (plan_id) DO UPDATE
 SET attempt = p.attempt + 1, seq = 0, owner = excluded.owner, lease_until = excluded.lease_until, updated_at = now()
 WHERE p.status = 'generating' AND p.deleted_at IS NULL AND p.attempt < $9
   AND (p.owner IS NULL OR p.lease_until < now())
-RETURNING attempt, content, partial_content, progress,
+RETURNING attempt, content, partial_content, progress, watched_at IS NOT NULL AS watched,
+          CASE WHEN p.attempt > 1 THEN (
+              SELECT jsonb_agg(to_jsonb(c) ORDER BY c.id) FROM generator.upstream_calls c WHERE c.plan_id = p.plan_id
+          ) END AS calls,
           extract(epoch FROM now() - generation_started_at)::float8 * 1000 AS elapsed_ms
 """
 
@@ -61,6 +65,16 @@ RETURNING {COLUMNS}
 """  # noqa: S608 - constants
 
 
+# Rows are locked in id order, as the batch save does: so two that mark the same plans wait for each other in no circle.
+_MARK_ANNOUNCED = """
+WITH marked AS (
+    SELECT plan_id FROM generator.monthly_plans WHERE plan_id = ANY($1::uuid[]) AND announced_at IS NULL
+    ORDER BY plan_id FOR NO KEY UPDATE
+)
+UPDATE generator.monthly_plans p SET announced_at = now() FROM marked WHERE p.plan_id = marked.plan_id
+"""
+
+
 class PlanRepository:
     """Who may write a plan, and how it ends."""
 
@@ -91,6 +105,8 @@ class PlanRepository:
             partial=document_of(row),
             percent=progress.get("reached", progress.get("percent", 0.0)),
             elapsed_ms=int(row["elapsed_ms"]) if row["attempt"] > 1 else 0,
+            watched=row["watched"],
+            calls=tuple(map(call_of, row["calls"] or ())),
         )
 
     async def _refusal(self, plan_id: UUID) -> Refused:
@@ -180,7 +196,4 @@ class PlanRepository:
 
     async def mark_announced(self, plan_ids: Sequence[UUID]) -> None:
         """The outcomes of these plans have reached the outcomes stream."""
-        await self._database.execute(
-            "UPDATE generator.monthly_plans SET announced_at = now() WHERE plan_id = ANY($1) AND announced_at IS NULL",
-            plan_ids,
-        )
+        await self._database.execute(_MARK_ANNOUNCED, plan_ids)

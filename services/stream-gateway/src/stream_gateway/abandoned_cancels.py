@@ -18,7 +18,7 @@ HELD_SECONDS = 10.0
 MOST = 100
 
 
-class Takeover:
+class AbandonedCancels:
     """Every gateway looks; a row is held by one."""
 
     def __init__(self, repository: Repository, canceller: Canceller) -> None:
