@@ -19,8 +19,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.contracts.errors import ErrorCode
+from common.garbage import collect_by_the_clock
 from common.http_protocol import BoundedHttpProtocol
 from common.problems import ApiError, problem_response
+from common.tasks import background
 
 _log = structlog.get_logger(__name__)
 
@@ -181,7 +183,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     _log.info("server.listening", host=host, port=listener.getsockname()[1])
-    await server.serve(sockets=[listener])
+    async with background("collector", collect_by_the_clock):
+        await server.serve(sockets=[listener])
     _log.info("server.stopped")
     if not server.started:
         raise SystemExit("the application did not start; the log says why")

@@ -10,9 +10,9 @@ TICK_SECONDS = 0.25
 LONGEST_INTERVAL = 0.2
 # The load up to which there is time to spare, the load that is ordinary, and the load of a core that is full soon: a
 # plan costs Postgres, NATS and the gateway beside us as much again.
-SPARE = 0.22
-ORDINARY = 0.28
-FULL = 0.50
+SPARE = 0.20
+ORDINARY = 0.25
+FULL = 0.53
 # How late timers are when nothing is wrong, and when the interval is to be the longest; seconds.
 PUNCTUAL = 0.005
 LATE = 0.05
