@@ -38,7 +38,7 @@ class AbandonedCancels:
             await self._repository.hold(at_work, HELD_SECONDS)
             left = await self._repository.take_up(MOST - len(at_work), HELD_SECONDS)
         except UNAVAILABLE as error:
-            _log.debug("takeover.postgres_away", error=repr(error))
+            _log.debug("abandoned_cancels.postgres_away", error=repr(error))
             return
         for request in left:
             _log.warning("cancel.taken_up", plan_id=str(request.plan_id))

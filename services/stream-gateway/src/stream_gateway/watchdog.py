@@ -25,7 +25,7 @@ TICK_SECONDS: Final = 0.25
 FIRST_SECONDS: Final = 1.0  # rule 5: once more after the attach, whatever the owner said
 SILENCE_SECONDS: Final = 3.0
 LONGEST_SECONDS: Final = 15.0
-# Between two plans that are asked about when NATS is back, and for all of them.
+# Between two plans that are asked about when NATS is back, and at most for all of them together.
 RETURN_PAUSE_SECONDS: Final = 0.005
 LONGEST_RETURN_SECONDS: Final = 2.0
 BRIEF_CHUNK: Final = 500
@@ -89,10 +89,11 @@ class Watchdog:
         if connected:
             self._reconnects = self._broker.reconnects
         ask_later = asyncio.get_running_loop().call_later
+        pause = min(RETURN_PAUSE_SECONDS, LONGEST_RETURN_SECONDS / max(len(watched), 1))
         for number, attachment in enumerate(watched if returned else ()):
             # One after the other: owners do not answer before they know that they still are, and so many rows would
             # be read at once that the save which tells them had to wait.
-            ask_later(min(number * RETURN_PAUSE_SECONDS, LONGEST_RETURN_SECONDS), attachment.ask)
+            ask_later(number * pause, attachment.ask)
         for attachment in watched:
             if attachment.channel.outrun or (connected and not attachment.subscribed):
                 attachment.ask()
