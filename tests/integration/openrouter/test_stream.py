@@ -204,7 +204,7 @@ async def test_broken_after_the_finish_reason(
 
 async def test_before_read(upstream: "Start", service: "Make", request_for_plan: CompletionRequest) -> None:
     """The hook runs before each network read; a socket paused in it brings all that came meanwhile in one item."""
-    total, reads, sent = 200, 0, asyncio.Event()
+    total, reads, sent, later = 200, 0, asyncio.Event(), None
 
     async def script(exchange: "Exchange") -> None:
         await exchange.head()
@@ -215,12 +215,16 @@ async def test_before_read(upstream: "Start", service: "Make", request_for_plan:
         await exchange.chunk(finish() + DONE)
         await exchange.end()
 
-    async def pace() -> None:
-        nonlocal reads
+    async def go_on() -> None:
+        await sent.wait()
+        stream.resume()
+
+    def pace() -> None:
+        nonlocal reads, later
         reads += 1
         if reads == 2:
             stream.pause()
-            await sent.wait()
+            later = asyncio.create_task(go_on())
 
     server = await upstream(script)
     client = service(server.url)

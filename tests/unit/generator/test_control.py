@@ -132,14 +132,15 @@ async def test_a_cancel_comes_before_what_others_write(
     client: Client, publisher: Publisher, new_run: Callable[..., Run]
 ) -> None:
     """Somebody waits for its answer: until the end is stored, plans that are read in turns give way."""
-    run, turns, later = new_run(), Turns(lambda: TICK_SECONDS), SimpleNamespace(flowing=True, chars=0, pause=bool)
+    run, turns, turn = new_run(), Turns(lambda: TICK_SECONDS), asyncio.Event()
+    later = SimpleNamespace(flowing=True, chars=0, pause=bool, resume=turn.set)
     desk = ControlDesk(cast("Any", client), publisher, turns, lambda: [run])
     await desk.attach(run)
     cancel = asyncio.create_task(client.ask(subjects.control(run.plan_id), ControlRequest(command="cancel").to_json()))
     await asyncio.sleep(0)
-    turn = asyncio.ensure_future(turns.reader(most_chars=1)(later))
+    turns.reader(most_chars=1)(later)
     await asyncio.sleep(5 * TICK_SECONDS)
     assert run.stopped == "cancel"
-    assert not turn.done()
+    assert not turn.is_set()
     run.done.set()
-    await asyncio.gather(cancel, asyncio.wait_for(turn, 1))
+    await asyncio.gather(cancel, asyncio.wait_for(turn.wait(), 1))

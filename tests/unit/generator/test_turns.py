@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.turns import MOST_GIVEN_WAY_SECONDS, TICK_SECONDS, Turns, due
+from generator.turns import MOST_GIVEN_WAY_SECONDS, TICK_SECONDS, BeforeRead, Turns, due
 
 TICKS = st.integers(1, 100)
 SEATS = st.integers(0, 10_000)
@@ -15,15 +15,26 @@ NOW = st.integers(0, 10**9)
 
 
 class Upstream:
-    """A stream, and how often it was paused."""
+    """A stream, and how often it was paused; `flows` while it is not."""
 
     def __init__(self, *, flowing: bool = True) -> None:
         self.flowing = flowing
         self.chars = 0
         self.pauses = 0
+        self.flows = asyncio.Event()
+        self.flows.set()
 
     def pause(self) -> None:
         self.pauses += 1
+        self.flows.clear()
+
+    def resume(self) -> None:
+        self.flows.set()
+
+    async def read(self, before_read: BeforeRead) -> None:
+        """A read, which brings nothing before the socket is read again."""
+        before_read(self)
+        await self.flows.wait()
 
 
 @given(NOW, SEATS, TICKS)
@@ -52,7 +63,7 @@ async def test_who_need_not_wait(interval: float, flowing: bool, chars: int) -> 
     upstream = Upstream(flowing=flowing)
     before_read = Turns(lambda: interval).reader(most_chars=1024)
     upstream.chars += chars
-    await asyncio.wait_for(before_read(upstream), TICK_SECONDS / 2)
+    before_read(upstream)
     assert upstream.pauses == 0
 
 
@@ -64,7 +75,7 @@ async def test_everybody_has_a_turn() -> None:
         upstream, before_read = Upstream(), turns.reader(most_chars=1024)
         for number in range(1, 6):
             upstream.chars += 4
-            await before_read(upstream)
+            await upstream.read(before_read)
             reads[seat] += 1
             assert upstream.pauses == number
 
@@ -81,19 +92,31 @@ async def test_turns_follow_the_interval() -> None:
     interval = 2 * TICK_SECONDS
     turns, upstream = Turns(lambda: interval), Upstream()
     before_read = turns.reader(most_chars=1024)
-    waiting = asyncio.ensure_future(before_read(upstream))
-    await asyncio.sleep(0)
+    before_read(upstream)
     interval = 0.0
-    await asyncio.wait_for(waiting, 5)
-    await asyncio.wait_for(before_read(upstream), TICK_SECONDS / 2)
+    await asyncio.wait_for(upstream.flows.wait(), 5)
+    before_read(upstream)
     assert upstream.pauses == 1
+
+
+async def test_a_turn_that_fails_is_one_alone() -> None:
+    """The wheel turns on, and those whose turn comes later have it."""
+    turns, broken, others = Turns(lambda: 3 * TICK_SECONDS), Upstream(), [Upstream() for _ in range(6)]
+    broken.resume = lambda: 1 / 0  # type: ignore[method-assign,assignment]
+    loop, errors = asyncio.get_running_loop(), list[dict[str, object]]()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    for upstream in (broken, *others):
+        turns.reader(most_chars=1024)(upstream)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(upstream.flows.wait() for upstream in others))
+    assert [type(error["exception"]) for error in errors] == [ZeroDivisionError]
 
 
 async def _until_its_turn(turns: Turns) -> float:
     """How long a plan waits that asks for a turn now, seconds."""
     upstream, clock = Upstream(), asyncio.get_running_loop().time
     began = clock()
-    await asyncio.wait_for(turns.reader(most_chars=1024)(upstream), 5)
+    await asyncio.wait_for(upstream.read(turns.reader(most_chars=1024)), 5)
     assert upstream.pauses == 1
     return clock() - began
 

@@ -1,7 +1,7 @@
 """Under load plans take turns at reading: a wheel of short ticks, over which all plans are spread evenly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Protocol
@@ -27,10 +27,13 @@ class Stream(Protocol):
         """How much content has come."""
 
     def pause(self) -> None:
-        """Stop reading from the socket until the next read."""
+        """Stop reading from the socket until `resume()`."""
+
+    def resume(self) -> None:
+        """Let the socket be read again; without a pause it does nothing."""
 
 
-BeforeRead = Callable[[Stream], Awaitable[None]]
+BeforeRead = Callable[[Stream], None]
 
 
 def due(now: int, seat: int, ticks: int) -> int:
@@ -48,7 +51,7 @@ class Turns:
     def __init__(self, interval: Callable[[], float]) -> None:
         self._interval = interval
         self._tick = 0
-        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[int, list[Callable[[], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._seats = count()
         self._ahead = 0
@@ -69,16 +72,17 @@ class Turns:
             self._ahead -= 1
 
     def reader(self, most_chars: int) -> BeforeRead:
-        """What one plan awaits before each network read.
+        """What one plan calls before each network read.
 
-        With time to spare that returns at once. Else the socket is paused until the plan's turn, and one read takes
-        all that has come; unless the last read brought `most_chars` or more, which is enough to go on with.
+        With time to spare that does nothing. Else the socket is paused until the plan's turn, and the read, which
+        waits meanwhile, takes all that has come; unless the last read brought `most_chars` or more, which is enough to
+        go on with.
         """
         seat = next(self._seats)
         before = 0
         clock = asyncio.get_running_loop().time
 
-        async def before_read(stream: Stream) -> None:
+        def before_read(stream: Stream) -> None:
             nonlocal before
             brought, before = stream.chars - before, stream.chars
             ticks = round(self._interval() / TICK_SECONDS)
@@ -87,26 +91,27 @@ class Turns:
                 return
             stream.pause()
             began = clock()
-            await self._turn(due(self._tick, seat, ticks))
-            metrics.TOKEN_WAIT.observe(clock() - began)
+
+            def go_on() -> None:
+                stream.resume()
+                metrics.TOKEN_WAIT.observe(clock() - began)
+
+            self._in_turn(due(self._tick, seat, ticks), go_on)
 
         return before_read
 
-    def _turn(self, tick: int) -> "asyncio.Future[None]":
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._waiting.setdefault(tick, []).append(turn)
+    def _in_turn(self, tick: int, go_on: Callable[[], None]) -> None:
+        self._waiting.setdefault(tick, []).append(go_on)
         if self._timer is None:
-            self._timer = loop.call_later(TICK_SECONDS, self._next)
-        return turn
+            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._next)
 
     def _next(self) -> None:
         loop = asyncio.get_running_loop()
         if not self._gives_way(loop.time()):
             self._tick += 1
-            for turn in self._waiting.pop(self._tick, ()):
-                if not turn.done():
-                    turn.set_result(None)
+            for go_on in self._waiting.pop(self._tick, ()):
+                # Each by itself, so that one that fails keeps nobody from going on.
+                loop.call_soon(go_on)
         self._timer = loop.call_later(TICK_SECONDS, self._next) if self._waiting else None
 
     def _gives_way(self, now: float) -> bool:

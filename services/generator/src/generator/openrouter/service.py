@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import Final
@@ -42,14 +42,14 @@ class OpenRouterService:
         request: CompletionRequest,
         *,
         call: UpstreamCall | None = None,
-        before_read: Callable[[], Awaitable[None]] | None = None,
+        before_read: Callable[[], None] | None = None,
     ) -> AsyncIterator[PlanStream]:
         """Open a stream; leaving the context closes the connection at once unless the stream has ended cleanly.
 
         Args:
             request: what to ask.
             call: a record to fill, for a caller that wants to keep it beyond a failure.
-            before_read: awaited before each network read.
+            before_read: called before each network read (see `PlanStream`).
 
         Raises:
             UpstreamError: the call was refused or broke, here or while iterating.

@@ -1,7 +1,7 @@
 """One answer while it streams."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Self
 
@@ -24,8 +24,8 @@ class PlanStream:
 
     Attributes:
         call: the record of the call, filled as it goes, complete after the end.
-        before_read: awaited before each network read. It may `pause()` the socket and wait, so that one read then
-            brings many tokens; reading resumes it. Upstream's deadlines go on meanwhile, and hold after the read.
+        before_read: called before each network read. It may `pause()` the socket and have it resumed later, so that
+            this one read brings many tokens. Upstream's deadlines go on meanwhile, and hold from then on.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class PlanStream:
     ) -> None:
         """Args: `first_data_at` is the deadline of the first data, in the loop's time."""
         self.call = call
-        self.before_read: Callable[[], Awaitable[None]] | None = None
+        self.before_read: Callable[[], None] | None = None
         self._response = response
         self._config = config
         self._fold = StreamFold(call, max_output_chars=config.max_output_chars)
@@ -70,7 +70,7 @@ class PlanStream:
         return self.call.chars
 
     def pause(self) -> None:
-        """Stop reading from the socket until the next read, or `resume()`."""
+        """Stop reading from the socket until `resume()`, or the end of the read."""
         connection = self._response.connection
         if self._paused is None and connection is not None and connection.transport is not None:
             self._paused = connection.transport
@@ -79,7 +79,10 @@ class PlanStream:
     def resume(self) -> None:
         """Let the socket be read again; without a pause it does nothing."""
         transport, self._paused = self._paused, None
-        if transport is not None and not transport.is_closing():
+        if transport is None:
+            return
+        self._watchdog.enter()
+        if not transport.is_closing():
             transport.resume_reading()
 
     def abort(self) -> None:
@@ -100,15 +103,15 @@ class PlanStream:
         """What one network read brings; empty at the end of the body."""
         if self.before_read is not None:
             self._watchdog.pause()
-            await self.before_read()
-        if self._paused is not None:
-            self.resume()
-        self._watchdog.enter()
+            self.before_read()
+        if self._paused is None:
+            self._watchdog.enter()
         try:
             return await self._response.content.readany()
         except session.READ_ERRORS as error:
             return self._broken(error)
         finally:
+            self.resume()
             self._watchdog.leave()
 
     def _take(self, data: bytes) -> str:
