@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
+from common import payloads
 from common.contracts import subjects
 from stream_gateway.attach import Line
 from stream_gateway.hub import Hub, Watch
@@ -128,3 +130,19 @@ async def test_nobody_unsubscribes_in_a_callback(client: Client, make_hub: Calla
     assert await calling == "went on"
     await _until(lambda: client.open() == [])
     assert calling not in {each.ended_by for each in client.subscriptions}
+
+
+async def test_when_a_plan_was_last_seen_to_be_written(make_hub: Callable[..., Hub], client: Client) -> None:
+    """Never before its first event, after its end, or when nobody here watches it."""
+    hub = make_hub(linger=0)
+    assert hub.advanced_at(PLAN_ID) == -inf
+    watch = await _joined(hub, client)
+    assert hub.advanced_at(PLAN_ID) == -inf
+    before = asyncio.get_running_loop().time()
+    watch.channel.receive(payloads.snapshot(str(PLAN_ID), 1, 0, None, {"phase": "streaming"}))
+    assert before <= hub.advanced_at(PLAN_ID) <= asyncio.get_running_loop().time()
+    end = payloads.End("failed", "cancelled", None, None)
+    watch.channel.receive(payloads.terminal(PLAN_ID, 1, 1, end, None, {}))
+    assert watch.channel.ended
+    assert hub.advanced_at(PLAN_ID) == -inf
+    hub.leave(watch)

@@ -1,6 +1,7 @@
 """Whose a plan is, and for how long memory is believed."""
 
 import asyncio
+from math import inf
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.advanced_at = -inf
         self.table: UUID | None = None
         self.known: Generation | None = None
         self.postgres_away = False
@@ -50,7 +52,13 @@ class World:
 
     def ownership(self) -> Ownership:
         """A gateway's."""
-        return Ownership(cast("Repository", self), cast("PlanApi", self), cast("Journal", self), clock=lambda: self.now)
+        return Ownership(
+            cast("Repository", self),
+            cast("PlanApi", self),
+            cast("Journal", self),
+            lambda _: self.advanced_at,
+            lambda: self.now,
+        )
 
 
 @pytest.fixture
@@ -71,6 +79,25 @@ async def test_memory_is_believed_for_a_while_and_no_longer(world: World) -> Non
         await ownership.require(str(PLAN), USER)
     assert refused.value.code is ErrorCode.NOT_FOUND
     assert world.records == [PlanSeen(PLAN, USER), PlanErased(PLAN)]
+
+
+async def test_a_plan_that_is_being_written_is_not_deleted(world: World) -> None:
+    """Memory is fresh for as long after each of its events; it lets in nobody else, and knows nothing by itself."""
+    ownership = world.ownership()
+    ownership.learn(PLAN, USER)
+    world.now += 600
+    world.advanced_at = world.now - FRESH_SECONDS + 0.1
+    assert await ownership.require(str(PLAN), USER) == PLAN
+    with pytest.raises(ApiError) as refused:
+        await ownership.require(str(PLAN), STRANGER)
+    assert refused.value.code is ErrorCode.NOT_FOUND
+    assert world.asked == 0
+    world.now += 0.2
+    with pytest.raises(ApiError):
+        await ownership.require(str(PLAN), USER)
+    assert world.asked == 2
+    with pytest.raises(ApiError):
+        await world.ownership().require(str(PLAN), USER)
 
 
 async def test_the_table_makes_memory_fresh(world: World) -> None:

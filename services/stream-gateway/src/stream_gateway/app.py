@@ -1,5 +1,6 @@
 """The composition root: what is opened, in which order, and which route leads where."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -138,7 +139,7 @@ async def open_services(
     await opened.enter_async_context(open_admin(settings.host, settings.admin_port))
     # The first to close: what it waits for needs all of the others.
     opened.push_async_callback(lambda: canceller.finish(draining.left(settings.shutdown_seconds)))
-    ownership = Ownership(repository, plan_api, journal)
+    ownership = Ownership(repository, plan_api, journal, hub.advanced_at, asyncio.get_running_loop().time)
     seconds = settings.streaming_timeout / 1000 + SYNCHRONOUS_MARGIN_SECONDS
     return Services(
         door=door,

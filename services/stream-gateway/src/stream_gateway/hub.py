@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from uuid import UUID
 
 from stream_gateway.attach import Attachment, Line
 from stream_gateway.channel import Channel
 from stream_gateway.cursor import Cursor
 from stream_gateway.plan_event import PlanEvent
+from stream_gateway.splice import Live
 from stream_gateway.viewer import Mode, Viewer
 from stream_gateway.wake import Wake
 
@@ -82,6 +84,13 @@ class Hub:
         finally:
             if self._ended.get(attachment.channel.plan_id) is attachment:
                 del self._ended[attachment.channel.plan_id]
+
+    def advanced_at(self, plan_id: UUID) -> float:
+        """When a plan that is watched here, and goes on, was last seen to be written; else for ever ago."""
+        attachment = self._watched.get(plan_id)
+        if attachment is None or not isinstance(attachment.channel.position, Live):
+            return -inf
+        return attachment.channel.advanced_at
 
     def tell(self, plan_id: UUID, event: PlanEvent) -> None:
         """News of a plan that came another way, as the answer to a cancellation does."""

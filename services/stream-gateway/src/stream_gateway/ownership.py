@@ -1,6 +1,5 @@
 """Whose a plan is: from memory, else from our table, else from plan-api, which knows."""
 
-import time
 from asyncio import Task, create_task, shield, timeout
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,8 +20,9 @@ from stream_gateway.repository import PlanErased, PlanSeen, Repository
 _log = structlog.get_logger(__name__)
 
 REMEMBERED = 20_000
-# Another gateway may delete the plan, and erases it from the table: memory alone is believed for so long. What is older
-# still counts when nobody else can be asked.
+# Another gateway may delete the plan, and erases it from the table: memory alone is believed for so long, counted anew
+# from each event that is heard of it, since what is deleted is written no more. What is older still counts when nobody
+# else can be asked.
 FRESH_SECONDS = 3.0
 CONFIRM_SECONDS = 1.0
 TABLE_SECONDS = 0.5
@@ -49,11 +49,18 @@ class Ownership:
     """Answers for one gateway."""
 
     def __init__(
-        self, repository: Repository, plan_api: PlanApi, journal: Journal, clock: Callable[[], float] = time.monotonic
+        self,
+        repository: Repository,
+        plan_api: PlanApi,
+        journal: Journal,
+        advanced_at: Callable[[UUID], float],
+        clock: Callable[[], float],
     ) -> None:
+        """`advanced_at` is when a plan was last seen to be written, on `clock`; seconds."""
         self._repository = repository
         self._plan_api = plan_api
         self._journal = journal
+        self._advanced_at = advanced_at
         self._clock = clock
         self._owners: OrderedDict[UUID, _Owner] = OrderedDict()
         self._asking: dict[UUID, Task[UUID]] = {}
@@ -83,7 +90,7 @@ class Ownership:
 
     async def _owner(self, plan_id: UUID, asker: UUID) -> UUID:
         known = self._owners.get(plan_id)
-        if known is not None and self._clock() - known.since < FRESH_SECONDS:
+        if known is not None and self._clock() - max(known.since, self._advanced_at(plan_id)) < FRESH_SECONDS:
             return known.user_id
         asking = self._asking.get(plan_id)
         if asking is None:
