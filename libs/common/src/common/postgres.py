@@ -21,8 +21,8 @@ LISTEN_CHECK_SECONDS = 10.0
 # warm is used before that.
 IDLE_SECONDS = 60.0
 WARM_SECONDS = 20.0
-# What a pool keeps free while connections are warmed: who wants one is not to wait for it.
-COLD = 2
+# A connection that takes longer to answer is not worth waiting for, with all the others in hand.
+WARM_ANSWER_SECONDS = 1.0
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
@@ -135,15 +135,15 @@ class Database:
             await connection.execute(query, *arguments)
 
     async def keep_warm(self) -> None:
-        """Keep nearly all connections open, for ever. A burst would open them all, at 10 ms of a busy core each.
+        """Keep all connections open, for ever. A burst would open them, at 10 ms of a busy core each.
 
-        One that is in use is warm; when few are free, none is taken.
+        One that is in use is warm. The others are taken one after the other, and given back at once after the last.
         """
         while True:
             async with AsyncExitStack() as held:
-                while self._free > COLD:
+                while self._free:
                     connection = await held.enter_async_context(self.connection())
-                    await connection.execute("SELECT 1")
+                    await connection.execute("SELECT 1", timeout=WARM_ANSWER_SECONDS)
             await sleep(WARM_SECONDS)
 
     @property
