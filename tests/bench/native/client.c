@@ -229,7 +229,9 @@ static int do_due(void) {
     const struct options *options = &client.options;
     const double now = elapsed();
     client.tally.measuring = now >= options->measure_from && now < options->measure_to;
-    while (client.started < options->starts && client.started <= now * options->rate) start_plan();
+    while (client.started < options->starts && client.started <= now * options->rate &&
+           client.pool.count < options->at_once)
+        start_plan();
     while (client.tally.measuring && (double)client.statuses < (now - options->measure_from) * options->status_rate) {
         struct plan *plan = running_plan();
         if (plan) ask_beside(STATUS, plan);

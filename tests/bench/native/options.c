@@ -13,6 +13,7 @@ static const struct {
     {"tokens-per-second", offsetof(struct options, tokens_per_second)},
     {"starts", offsetof(struct options, starts)},
     {"rate", offsetof(struct options, rate)},
+    {"at-once", offsetof(struct options, at_once)},
     {"viewers", offsetof(struct options, viewers)},
     {"measure-from", offsetof(struct options, measure_from)},
     {"measure-to", offsetof(struct options, measure_to)},
@@ -49,7 +50,7 @@ static void read_one(struct options *options, const char *name, const char *valu
 
 struct options options_read(int count, char **arguments) {
     struct options options = {.mode = "gateway", .path = "/", .tokens_per_second = 50, .starts = 1, .rate = 1e6,
-                              .viewers = 1, .measure_to = 1e9, .seconds = 60};
+                              .at_once = 1e9, .viewers = 1, .measure_to = 1e9, .seconds = 60};
     for (int at = 1; at < count; at += 2) {
         if (at + 1 == count) refuse(arguments[at]);
         read_one(&options, arguments[at], arguments[at + 1]);

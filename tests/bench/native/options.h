@@ -9,6 +9,7 @@ struct options {
     double tokens_per_second;
     double starts; /* how many in all */
     double rate;   /* a second */
+    double at_once; /* no further start while so many connections are open */
     double viewers;
     double measure_from, measure_to;
     double status_rate, live_rate; /* questions a second for a plan's status, and for /livez */
