@@ -16,7 +16,7 @@ class Assumptions:
     """A plan takes that long: 1,500 tokens at 50 a second."""
     busy: float = 0.6
     """Share of a core that is planned for; the rest is for peaks, deploys and a failed neighbour."""
-    save_seconds: float = 0.85
+    save_seconds: float = 0.8
     """Between two saves of a running plan (generator.saver.INTERVAL_SECONDS)."""
     pool: int = 10
     """Connections that a process may have to Postgres (common.postgres.open_database)."""

@@ -75,3 +75,14 @@ async def test_a_message_that_nats_refuses_fails_nothing(
         assert (await subscription.next_msg(timeout=DEADLINE)).data == b"small"
     assert dropped() == 1
     await listener.close()
+
+
+async def test_what_is_queued_when_the_connection_is_gone_is_dropped_and_counted(broker: Broker) -> None:
+    """Rule 11: the one that was being sent and all behind it, which nobody would hear in order any more."""
+    publisher = Publisher(broker)
+    for number in range(3):
+        publisher.send("plan.events.late", bytes([number]))
+    await broker.client.close()
+    with counted(metrics.DROPPED) as dropped:
+        async with background("publisher", publisher.run):
+            await _until(lambda: dropped() == 3)

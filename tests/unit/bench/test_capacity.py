@@ -24,7 +24,7 @@ def test_what_an_hours_plans_need() -> None:
     assert found.processes == {"generator": 2, "gateway": 2, "plan-api": 2}
     assert found.messages == pytest.approx(2000)
     assert found.nats_megabytes == pytest.approx(2.0)
-    assert found.saved_rows == pytest.approx(400 / 0.85)
+    assert found.saved_rows == pytest.approx(400 / 0.8)
     assert found.durable_messages == pytest.approx(48_000 / 3600 * 2)
     assert found.memory_gib == pytest.approx((2 * 350 + 400 * 32 / 1024) / 1024)
     assert found.rented_cores == 10

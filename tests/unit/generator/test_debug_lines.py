@@ -29,5 +29,5 @@ async def test_a_save_says_how_many_plans_and_how_many_stood(new_run: Callable[.
         await saver.save()
     assert lines == [
         {"event": "publish.suspended", "log_level": "debug", "plans": 3},
-        {"event": "save.done", "log_level": "debug", "plans": 3, "held": 2, "everybody": True},
+        {"event": "save.done", "log_level": "debug", "plans": 3, "held": 2},
     ]

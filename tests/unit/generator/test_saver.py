@@ -1,6 +1,7 @@
 """The batch save: what is in it, and what its answer means for the plans of this process."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from common.postgres import DatabaseUnavailableError
+from common.tasks import background
 from generator import saver as saving
 from generator.identity import Saved
 from generator.repository import SaveRepository
@@ -70,9 +72,46 @@ async def test_all_running_plans_are_one_statement(
     assert [run.stopped for run in runs] == [None, "fenced", None]
 
 
+async def test_many_plans_are_saved_one_part_after_the_other(
+    rows: Rows, saver_of: Callable[[list[Run]], Saver], new_run: Callable[..., Run]
+) -> None:
+    """A quarter of them a statement, each once: who asks first, and none again before its interval is over."""
+    runs = [new_run() for _ in range(4 * saving.FEWEST + 2)]
+    asks = runs[-1]
+    asks.plan.save_asked = True
+    saver = saver_of(runs)
+    for _ in range(6):
+        await saver.save()
+    assert rows.statements[0][0].plan_id == asks.plan_id
+    assert [len(statement) for statement in rows.statements] == [saving.FEWEST + 1] * 3 + [saving.FEWEST - 1]
+    saved = [row.plan_id for statement in rows.statements for row in statement]
+    assert sorted(saved) == sorted(run.plan_id for run in runs)
+
+
+async def test_no_plan_waits_longer_than_its_interval(
+    rows: Rows, saver_of: Callable[[list[Run]], Saver], new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with as many as are saved in several parts, of which some ask all the time."""
+    monkeypatch.setattr(saving, "INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(saving, "SHORTEST_SECONDS", 0.01)
+    runs = [new_run() for _ in range(200)]
+    saver, clock = saver_of(runs), asyncio.get_running_loop().time
+    async with background("saver", saver.run):
+        until = clock() + 1.0
+        while clock() < until:
+            for run in runs[:20]:
+                run.plan.save_asked = True
+            saver.soon()
+            await asyncio.sleep(0.02)
+    times = Counter(row.plan_id for statement in rows.statements for row in statement)
+    assert min(times[run.plan_id] for run in runs) >= 3
+    assert max(len(statement) for statement in rows.statements) == saving.FEWEST
+
+
 def test_a_lease_outlives_lost_saves() -> None:
     """Rule 1: a save comes every 0.5 to 1 s, so that several may fail before a lease of 8 s is over."""
-    assert 0.5 <= saving.INTERVAL_SECONDS <= 1
+    assert saving.INTERVAL_SECONDS >= 0.5
+    assert saving.INTERVAL_SECONDS + saving.LOOK_SECONDS + saving.SHORTEST_SECONDS <= 1
     assert LEASE_SECONDS == 8
 
 

@@ -60,8 +60,9 @@ class LivePlan:
         self._written = kept.document() is not None
         # Whether the present upstream answer has brought operations.
         self.grown = False
-        # Whether a save is worth more than the next one for all.
+        # Whether a save is worth more than its turn, and when that is, on the clock.
         self.save_asked = False
+        self.save_due = 0.0
 
     @property
     def ended(self) -> bool:
@@ -144,6 +145,7 @@ class LivePlan:
     def distrust(self) -> None:
         """We may not be the owner any more: say nothing until a fenced write has matched."""
         self.suspect = True
+        self.save_due = 0.0
         self._stop_trust()
 
     def trust_in(self, seconds: float) -> None:

@@ -1,7 +1,8 @@
 """The attempts that this process owns now, and the tasks that work on them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ class Runs:
         self._most = most
         self._runs: dict[UUID, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reserved = 0
 
     def __call__(self) -> list[Run]:
         """The attempts, as they are now."""
@@ -42,7 +44,16 @@ class Runs:
     @property
     def has_room(self) -> bool:
         """Whether another plan may be taken."""
-        return len(self._tasks) < self._most
+        return len(self._tasks) + self._reserved < self._most
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keep a place until it is known whether the plan is ours to work on."""
+        self._reserved += 1
+        try:
+            yield
+        finally:
+            self._reserved -= 1
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Work on a plan in a task of its own; `idle` waits for it."""

@@ -1,9 +1,10 @@
-"""The save that is written behind: all running plans at once, which is also how their leases live."""
+"""The save that is written behind: many running plans at once, which is also how their leases live."""
 
 import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import ceil
 from uuid import UUID
 
 import orjson
@@ -17,10 +18,15 @@ from generator.run import Run
 
 _log = structlog.get_logger(__name__)
 
-# Well inside the lease of 8 seconds.
-INTERVAL_SECONDS = 0.85
-# What is worth saving at once waits no longer than this for company.
+# Between two saves of a plan; well inside the lease of 8 seconds.
+INTERVAL_SECONDS = 0.8
+# What is worth saving at once waits no longer than this for company, and what is due about as long again.
 SHORTEST_SECONDS = 0.1
+LOOK_SECONDS = 0.05
+# A statement saves a quarter of the plans, or this many: Postgres would be busy with all of them for as long as a
+# viewer notices.
+SHARE = 0.25
+FEWEST = 50
 # Snapshots after an outage are spread over this time, so that gateways are not all asked at once.
 JITTER_SECONDS = 2.0
 
@@ -32,7 +38,6 @@ class Saver:
         self._repository = repository
         self._running = running
         self._wake = asyncio.Event()
-        self._everybody_at = 0.0
         self._doubts = 0
 
     def soon(self) -> None:
@@ -47,14 +52,13 @@ class Saver:
             run.plan.distrust()
             suspended += 1
         _log.debug("publish.suspended", plans=suspended)
-        self._everybody_at = 0.0
         self.soon()
 
     async def run(self) -> None:
-        """Save at each interval, for ever."""
+        """Save what is due, for ever."""
         while True:
-            with suppress(TimeoutError):  # the interval is over, and nobody had asked before
-                async with asyncio.timeout(INTERVAL_SECONDS):
+            with suppress(TimeoutError):  # nobody has asked, but some may be due
+                async with asyncio.timeout(LOOK_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
             await self.save()
@@ -62,11 +66,7 @@ class Saver:
 
     async def save(self) -> None:
         """Save what is due; while Postgres is away plans are kept in memory and tried again."""
-        now = asyncio.get_running_loop().time()
-        everybody = now - self._everybody_at >= INTERVAL_SECONDS
-        if everybody:
-            self._everybody_at = now
-        due = [run for run in self._running() if not run.plan.ended and (everybody or run.plan.save_asked)]
+        due = self._due(asyncio.get_running_loop().time())
         runs, rows = _rows(due)
         if not runs:
             return
@@ -76,7 +76,7 @@ class Saver:
         except UNAVAILABLE as error:
             _log.warning("save.failed", plans=len(rows), error=repr(error))
             return
-        _log.debug("save.done", plans=len(rows), held=len(held), everybody=everybody)
+        _log.debug("save.done", plans=len(rows), held=len(held))
         stands = {item.plan_id: item for item in held}
         for plan_id, run in runs.items():
             if plan_id in stands:
@@ -87,6 +87,18 @@ class Saver:
                     run.plan.trust_in(random.uniform(0, JITTER_SECONDS))  # noqa: S311 - jitter
             else:
                 run.stop("fenced")
+
+    def _due(self, now: float) -> list[Run]:
+        """Whose turn it is: first who asks, then who has waited longest. The rest follows at once."""
+        running = [run for run in self._running() if not run.plan.ended]
+        due = [run for run in running if run.plan.save_asked or run.plan.save_due <= now]
+        most = max(FEWEST, ceil(len(running) * SHARE))
+        if len(due) > most:
+            due = sorted(due, key=lambda run: (not run.plan.save_asked, run.plan.save_due))[:most]
+            self.soon()
+        for run in due:
+            run.plan.save_due = now + INTERVAL_SECONDS
+        return due
 
 
 def _note_watched(run: Run, held: Held) -> None:

@@ -163,17 +163,25 @@ class GenerationService:
     async def _generate_once(self, job: GenerateJob) -> PlanView | None:
         run = self._parts.runs.find(job.plan_id)
         if run is None:
-            if not self._parts.runs.has_room:
-                raise ApiError(ErrorCode.UNAVAILABLE, "This generator is full; ask another.", retry_after=1)
-            claimed = await self.claim(job)
+            claimed = await self._begin(job)
             if isinstance(claimed, Refused):
                 if claimed.view.status == "generating":
                     await asyncio.sleep(min(claimed.wait + 0.1, 1.0))
                 return claimed.view
             run = claimed
-            self._parts.runs.spawn(self.execute(run))
         await run.done.wait()
         return await self._parts.views.view(job.plan_id)
+
+    async def _begin(self, job: GenerateJob) -> Run | Refused:
+        runs = self._parts.runs
+        if not runs.has_room:
+            raise ApiError(ErrorCode.UNAVAILABLE, "This generator is full; ask another.", retry_after=1)
+        # Others may ask before Postgres has answered.
+        with runs.reserved():
+            claimed = await self.claim(job)
+            if not isinstance(claimed, Refused):
+                runs.spawn(self.execute(claimed))
+        return claimed
 
     async def view(self, plan_id: UUID) -> PlanView | None:
         """The stored row, or None."""

@@ -19,7 +19,8 @@ from stream_gateway.repository import PlanErased, PlanSeen, Repository
 
 _log = structlog.get_logger(__name__)
 
-REMEMBERED = 20_000
+# As many plans as one gateway is meant to have streams.
+REMEMBERED = 10_000
 # Another gateway may delete the plan, and erases it from the table: memory alone is believed for so long, counted anew
 # from each event that is heard of it, since what is deleted is written no more. What is older still counts when nobody
 # else can be asked.
