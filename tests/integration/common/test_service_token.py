@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,6 +44,7 @@ async def _start(opened: AsyncExitStack, token: str, previous: str | None) -> In
     return Instance(url, await opened.enter_async_context(open_service_client(settings.service_token)))
 
 
+@pytest.mark.full
 async def test_no_call_fails_while_the_token_is_changed() -> None:
     """Two of each service, replaced one by one, called ones first; then the old token is taken out the same way."""
     async with AsyncExitStack() as opened:

@@ -79,6 +79,7 @@ async def test_what_is_over_the_age_is_gone_for_its_user(
     assert await plan_api.balance(user) == (2, 1)
 
 
+@pytest.mark.full
 async def test_a_month_s_books_are_closed_as_a_whole(
     plan_api: "PlanApi", user: UUID, sweep: Retention, outcome_of_plan: Callable[..., Outcome]
 ) -> None:
@@ -128,6 +129,7 @@ async def test_a_limit_outlives_its_month(
     assert await plan_api.count("quota_accounts") == 0
 
 
+@pytest.mark.full
 async def test_pieces_are_bounded_and_shared(
     plan_api: "PlanApi",
     user: UUID,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -39,6 +40,13 @@ class Issuer:
         self.answer: Callable[[], Response] | None = None
         self.requests: list[Request] = []
         self.url = ""
+        self.over = False
+
+    async def endless(self) -> AsyncIterator[bytes]:
+        """White space, for as long as the issuer is there."""
+        while not self.over:
+            yield b" "
+            await asyncio.sleep(0.05)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Publish them."""
@@ -54,6 +62,7 @@ async def issuer() -> AsyncIterator[Issuer]:
     async with serving(made, lifespan="off") as url:
         made.url = f"{url}/jwks"
         yield made
+        made.over = True
 
 
 @pytest.fixture
@@ -99,14 +108,14 @@ async def test_a_flood_of_invented_keys_does_not_reach_the_issuer(
     assert len(issuer.requests) <= before + 1
 
 
-BROKEN: dict[str, Callable[[], Response]] = {
-    "500": lambda: Response(status_code=500),
-    "no json": lambda: Response("not json"),
-    "no keys": lambda: JSONResponse({"keys": []}),
-    "a secret": lambda: JSONResponse({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "ec"}]}),
-    "elsewhere": lambda: RedirectResponse("http://127.0.0.1:1/"),
-    "large": lambda: Response(b" " * (MAX_BYTES + 1)),
-    "endless": lambda: StreamingResponse(_endless()),
+BROKEN: dict[str, Callable[[Issuer], Response]] = {
+    "500": lambda _: Response(status_code=500),
+    "no json": lambda _: Response("not json"),
+    "no keys": lambda _: JSONResponse({"keys": []}),
+    "a secret": lambda _: JSONResponse({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "ec"}]}),
+    "elsewhere": lambda _: RedirectResponse("http://127.0.0.1:1/"),
+    "large": lambda _: Response(b" " * (MAX_BYTES + 1)),
+    "endless": lambda issuer: StreamingResponse(issuer.endless()),
 }
 
 
@@ -117,16 +126,10 @@ async def test_an_issuer_that_cannot_be_asked_is_unavailable(
 ) -> None:
     """503 with when to come again, and never a 401 that would sign a user out; a 500 of ours neither."""
     for case, answer in BROKEN.items():
-        issuer.answer = answer
+        issuer.answer = partial(answer, issuer)
         front = await make_gateway(auth_mode="jwt", jwt_jwks_url=issuer.url, jwt_issuer="i", jwt_audience="a")
         refused = await front.client.get("/api/plan/quota", headers=_bearer(user, EC, "ES256", "ec"))
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable"), case
         assert int(refused.headers["retry-after"]) > 0
         assert (await front.client.get("/readyz")).json()["dependencies"]["issuer"] == "down"
         assert (await front.client.get("/api/plan/quota")).status_code == 401
-
-
-async def _endless() -> AsyncIterator[bytes]:
-    while True:
-        yield b" "
-        await asyncio.sleep(0.05)
