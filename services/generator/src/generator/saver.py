@@ -66,7 +66,7 @@ class Saver:
 
     async def save(self) -> None:
         """Save what is due; while Postgres is away plans are kept in memory and tried again."""
-        due = self._due(asyncio.get_running_loop().time())
+        due = self._take_due(asyncio.get_running_loop().time())
         runs, rows = _rows(due)
         if not runs:
             return
@@ -88,13 +88,16 @@ class Saver:
             else:
                 run.stop("fenced")
 
-    def _due(self, now: float) -> list[Run]:
-        """Whose turn it is: first who asks, then who has waited longest. The rest follows at once."""
+    def _take_due(self, now: float) -> list[Run]:
+        """Whose turn it is, and who asks; of too many those that have waited longest, and the rest follows at once.
+
+        So no lease is forgotten over plans that ask all the time.
+        """
         running = [run for run in self._running() if not run.plan.ended]
         due = [run for run in running if run.plan.save_asked or run.plan.save_due <= now]
         most = max(FEWEST, ceil(len(running) * SHARE))
         if len(due) > most:
-            due = sorted(due, key=lambda run: (not run.plan.save_asked, run.plan.save_due))[:most]
+            due = sorted(due, key=lambda run: run.plan.save_due)[:most]
             self.soon()
         for run in due:
             run.plan.save_due = now + INTERVAL_SECONDS
