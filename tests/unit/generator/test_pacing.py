@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from generator import pacing
 from generator.pacing import (
+    BUSY,
+    BUSY_INTERVAL,
     FULL,
     LATE,
     LONGEST_INTERVAL,
@@ -48,7 +50,10 @@ def test_more_load_is_no_shorter_interval(
         (0.0, 0.0, 0.0),
         (SPARE, PUNCTUAL, 0.0),
         (ORDINARY, 0.0, BASE),
-        ((ORDINARY + FULL) / 2, 0.0, (BASE + LONGEST_INTERVAL) / 2),
+        ((ORDINARY + BUSY[0]) / 2, 0.0, (BASE + BUSY_INTERVAL) / 2),
+        (BUSY[0], 0.0, BUSY_INTERVAL),
+        (BUSY[1], 0.0, BUSY_INTERVAL),
+        ((BUSY[1] + FULL) / 2, 0.0, (BUSY_INTERVAL + LONGEST_INTERVAL) / 2),
         (FULL, 0.0, LONGEST_INTERVAL),
         (0.0, (PUNCTUAL + LATE) / 2, LONGEST_INTERVAL / 2),
         (0.0, LATE, LONGEST_INTERVAL),
@@ -56,7 +61,10 @@ def test_more_load_is_no_shorter_interval(
     ],
 )
 def test_what_load_and_lag_ask_for(load: float, lag: float, interval: float) -> None:
-    """Time to spare: every chunk at once. Ordinary: the setting. Full, or late: the longest. Straight lines between."""
+    """Time to spare: every chunk at once. Ordinary: the setting. Busy: always the same. Full, or late: the longest.
+
+    Between them the interval grows in straight lines.
+    """
     assert interval_for(load, lag, BASE) == pytest.approx(interval)
 
 

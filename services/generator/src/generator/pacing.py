@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Final
 
 TICK_SECONDS = 0.25
+BUSY_INTERVAL = 0.07
 LONGEST_INTERVAL = 0.2
-# The load up to which there is time to spare, the load that is ordinary, and the load of a core that is full soon: a
-# plan costs Postgres, NATS and the gateway beside us as much again.
+# The load up to which there is time to spare, the load that is ordinary, between which loads a core is busy and keeps
+# up, and the load of one that is full soon: a plan costs Postgres, NATS and the gateway beside us as much again. While
+# it is busy the interval stays as it is, because each change moves everybody's turn, and some wait longer for it.
 SPARE = 0.20
 ORDINARY = 0.25
-FULL = 0.53
+BUSY = (0.28, 0.38)
+FULL = 0.50
 # How late timers are when nothing is wrong, and when the interval is to be the longest; seconds.
 PUNCTUAL = 0.005
 LATE = 0.05
@@ -41,8 +44,13 @@ def interval_for(load: float, lag: float, base: float) -> float:
         lag: how late timers are, here or at a gateway, seconds.
         base: PROGRESS_INTERVAL_MS in seconds, which is for the ordinary load.
     """
-    longest = max(LONGEST_INTERVAL, base)
-    by_load = base * _ramp(load, SPARE, ORDINARY) + (longest - base) * _ramp(load, ORDINARY, FULL)
+    busy, longest = max(BUSY_INTERVAL, base), max(LONGEST_INTERVAL, base)
+    begins, ends = BUSY
+    by_load = (
+        base * _ramp(load, SPARE, ORDINARY)
+        + (busy - base) * _ramp(load, ORDINARY, begins)
+        + (longest - busy) * _ramp(load, ends, FULL)
+    )
     return max(by_load, longest * _ramp(lag, PUNCTUAL, LATE))
 
 

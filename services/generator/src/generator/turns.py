@@ -53,6 +53,8 @@ class Turns:
         self._tick = 0
         self._waiting: dict[int, list[Callable[[], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        # When the timer is to fire, in the loop's time.
+        self._beat = 0.0
         self._seats = count()
         self._ahead = 0
         self._gave_way_from: float | None = None
@@ -103,16 +105,28 @@ class Turns:
     def _in_turn(self, tick: int, go_on: Callable[[], None]) -> None:
         self._waiting.setdefault(tick, []).append(go_on)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._next)
+            self._beat = asyncio.get_running_loop().time()
+            self._wind(self._beat)
+
+    def _wind(self, now: float) -> None:
+        """Set the timer for the next tick: timers are late by a millisecond or so, and that must not add up.
+
+        A loop that is behind by more has at least half a tick for others; what was missed is not made up for.
+        """
+        self._beat = max(self._beat + TICK_SECONDS, now + TICK_SECONDS / 2)
+        self._timer = asyncio.get_running_loop().call_at(self._beat, self._next)
 
     def _next(self) -> None:
         loop = asyncio.get_running_loop()
-        if not self._gives_way(loop.time()):
+        now = loop.time()
+        self._timer = None
+        if not self._gives_way(now):
             self._tick += 1
             for go_on in self._waiting.pop(self._tick, ()):
                 # Each by itself, so that one that fails keeps nobody from going on.
                 loop.call_soon(go_on)
-        self._timer = loop.call_later(TICK_SECONDS, self._next) if self._waiting else None
+        if self._waiting:
+            self._wind(now)
 
     def _gives_way(self, now: float) -> bool:
         if not self._ahead:
