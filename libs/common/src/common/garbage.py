@@ -1,4 +1,4 @@
-"""Full garbage collections by the clock, not in the middle of a burst.
+"""Full garbage collections by the clock, and not in the middle of a burst.
 
 CPython starts one when many objects have been made, so just when many requests come at once, and then all of them wait
 for as long as it takes to look at everything: 0.1 to 0.35 s with 450 streams open, a second and more with 10,000.
@@ -11,7 +11,10 @@ from typing import Final
 
 # Until everything is imported and opened.
 SETTLE_SECONDS: Final = 3.0
-PERIOD_SECONDS: Final = 10.0
+PERIOD_SECONDS: Final = 30.0
+# While timers are later than this, somebody waits for us: a collection waits too, for so long at most.
+LATE_SECONDS: Final = 0.02
+PATIENCE_SECONDS: Final = 30.0
 # The share of new objects from which on it pays to look at all: then the work grows with the objects and no faster.
 WORTH_IT: Final = 0.25
 # Young objects are looked at as always. Should some seven million be made within one period, the clock is too slow.
@@ -30,5 +33,16 @@ async def collect_by_the_clock(settle: float = SETTLE_SECONDS, period: float = P
         await asyncio.sleep(period)
         made = gc.get_count()[2] * middle * young
         if made > WORTH_IT * living:
+            await _calm()
             gc.collect()
             living = len(gc.get_objects())
+
+
+async def _calm() -> None:
+    """Return when the loop keeps up, or when patience ends."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + PATIENCE_SECONDS
+    while (began := clock()) < until:
+        await asyncio.sleep(LATE_SECONDS)
+        if clock() - began < 2 * LATE_SECONDS:
+            return

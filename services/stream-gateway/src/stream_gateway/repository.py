@@ -1,23 +1,22 @@
 """All SQL of the gateway's slice."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from common.postgres import Database
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSeen:
+class PlanSeen(NamedTuple):
     """Whose a plan is."""
 
     plan_id: UUID
     user_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOpened:
+class SessionOpened(NamedTuple):
     """A stream has begun."""
 
     id: UUID
@@ -26,8 +25,7 @@ class SessionOpened:
     opened_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SessionClosed:
+class SessionClosed(NamedTuple):
     """A stream has ended; where, and why."""
 
     id: UUID
@@ -36,8 +34,7 @@ class SessionClosed:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
+class CancelAsked(NamedTuple):
     """A cancellation was asked for."""
 
     id: UUID
@@ -46,8 +43,7 @@ class CancelAsked:
     requested_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAnswered:
+class CancelAnswered(NamedTuple):
     """The plan has ended, which answers everybody who asked for it."""
 
     plan_id: UUID
@@ -55,8 +51,7 @@ class CancelAnswered:
     answered_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PlanErased:
+class PlanErased(NamedTuple):
     """The plan was deleted: nothing of it stays."""
 
     plan_id: UUID
@@ -64,37 +59,61 @@ class PlanErased:
 
 Record = PlanSeen | SessionOpened | SessionClosed | CancelAsked | CancelAnswered | PlanErased
 
-# Of a plan that was erased nothing begins again, whichever gateway says it. A row that is written at the very moment of
-# the erasure is found by `erase_again`.
-_UNLESS_ERASED = "WHERE NOT EXISTS (SELECT FROM stream_gateway.erased_plans e WHERE e.plan_id = {}::uuid)"
-
-# In the order of writing. Ends only change what is there: a row that was erased does not come back with its end.
+# All records of a kind in one statement, which takes a column of theirs in each array; in the order of writing. Of a
+# plan that was erased nothing begins again, whichever gateway says it; a row that is written at the very moment of the
+# erasure is found by `erase_again`. Ends only change what is there: a row that was erased does not come back with its
+# end.
 _WRITE: dict[type[Record], tuple[str, ...]] = {
     PlanSeen: (
-        "INSERT INTO stream_gateway.plan_streams (plan_id, user_id) SELECT $1, $2"
-        f" {_UNLESS_ERASED.format('$1')} ON CONFLICT (plan_id) DO NOTHING",
+        """
+        INSERT INTO stream_gateway.plan_streams (plan_id, user_id)
+        SELECT plan_id, user_id FROM unnest($1::uuid[], $2::uuid[]) AS seen (plan_id, user_id)
+        WHERE NOT EXISTS (SELECT FROM stream_gateway.erased_plans erased WHERE erased.plan_id = seen.plan_id)
+        ON CONFLICT (plan_id) DO NOTHING
+        """,
     ),
     SessionOpened: (
-        "INSERT INTO stream_gateway.stream_sessions (id, plan_id, user_id, opened_at) SELECT $1, $2, $3, $4"
-        f" {_UNLESS_ERASED.format('$2')} ON CONFLICT (id) DO NOTHING",
+        """
+        INSERT INTO stream_gateway.stream_sessions (id, plan_id, user_id, opened_at)
+        SELECT id, plan_id, user_id, opened_at
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[]) AS opened (id, plan_id, user_id, opened_at)
+        WHERE NOT EXISTS (SELECT FROM stream_gateway.erased_plans erased WHERE erased.plan_id = opened.plan_id)
+        ON CONFLICT (id) DO NOTHING
+        """,
     ),
     SessionClosed: (
-        "UPDATE stream_gateway.stream_sessions SET closed_at = $2, last_event_id = $3, reason = $4"
-        " WHERE id = $1 AND closed_at IS NULL",
+        """
+        UPDATE stream_gateway.stream_sessions session
+        SET closed_at = closed.closed_at, last_event_id = closed.last_event_id, reason = closed.reason
+        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])
+            AS closed (id, closed_at, last_event_id, reason)
+        WHERE session.id = closed.id AND session.closed_at IS NULL
+        """,
     ),
     CancelAsked: (
-        "INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at) SELECT $1, $2, $3, $4"
-        f" {_UNLESS_ERASED.format('$2')} ON CONFLICT (id) DO NOTHING",
+        """
+        INSERT INTO stream_gateway.cancel_requests (id, plan_id, user_id, requested_at)
+        SELECT id, plan_id, user_id, requested_at
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[]) AS asked (id, plan_id, user_id, requested_at)
+        WHERE NOT EXISTS (SELECT FROM stream_gateway.erased_plans erased WHERE erased.plan_id = asked.plan_id)
+        ON CONFLICT (id) DO NOTHING
+        """,
     ),
     CancelAnswered: (
-        "UPDATE stream_gateway.cancel_requests SET result = $2, answered_at = $3"
-        " WHERE plan_id = $1 AND answered_at IS NULL",
+        """
+        UPDATE stream_gateway.cancel_requests request
+        SET result = answered.result, answered_at = answered.answered_at
+        FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS answered (plan_id, result, answered_at)
+        WHERE request.plan_id = answered.plan_id AND request.answered_at IS NULL
+        """,
     ),
     PlanErased: (
-        "INSERT INTO stream_gateway.erased_plans (plan_id) VALUES ($1) ON CONFLICT (plan_id) DO NOTHING",
-        "DELETE FROM stream_gateway.plan_streams WHERE plan_id = $1",
-        "DELETE FROM stream_gateway.stream_sessions WHERE plan_id = $1",
-        "DELETE FROM stream_gateway.cancel_requests WHERE plan_id = $1",
+        """
+        INSERT INTO stream_gateway.erased_plans (plan_id) SELECT unnest($1::uuid[]) ON CONFLICT (plan_id) DO NOTHING
+        """,
+        "DELETE FROM stream_gateway.plan_streams WHERE plan_id = ANY($1::uuid[])",
+        "DELETE FROM stream_gateway.stream_sessions WHERE plan_id = ANY($1::uuid[])",
+        "DELETE FROM stream_gateway.cancel_requests WHERE plan_id = ANY($1::uuid[])",
     ),
 }
 
@@ -149,9 +168,9 @@ class Repository:
         """Write a batch in one transaction."""
         async with self._database.transaction() as transaction:
             for kind, statements in _WRITE.items():
-                rows = [astuple(record) for record in records if type(record) is kind]
+                rows = [record for record in records if type(record) is kind]
                 for statement in statements if rows else ():
-                    await transaction.executemany(statement, rows)
+                    await transaction.execute(statement, *zip(*rows, strict=True))
 
     async def erase_again(self) -> None:
         """Delete what has come back of plans that were erased lately, and forget those of long ago."""
