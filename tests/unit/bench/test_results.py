@@ -58,10 +58,12 @@ def test_typical_runs() -> None:
 
 
 def test_growth_leaves_out_the_warming_up() -> None:
-    """Memory is compared after the first quarter, so that a process that only warms up counts as flat."""
+    """Memory is compared after the first quarter: a process that only warms up counts as flat, as does one moment."""
     flat = [(done, {"gateway": 50 if done == 0 else 100}) for done in range(8)]
     growing = [(done, {"gateway": 100 + 10 * done}) for done in range(8)]
     assert growth(flat) == {"gateway": 1.0}
+    moment = [(done, {"gateway": 140 if done == 11 else 100}) for done in range(12)]
+    assert growth(moment) == {"gateway": 1.0}
     assert growth(growing)["gateway"] > 1.3
 
 

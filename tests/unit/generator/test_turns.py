@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generator import turns as module
 from generator.turns import MOST_GIVEN_WAY_SECONDS, TICK_SECONDS, BeforeRead, Turns, due
 
 TICKS = st.integers(1, 100)
@@ -65,6 +68,54 @@ async def test_who_need_not_wait(interval: float, flowing: bool, chars: int) -> 
     upstream.chars += chars
     before_read(upstream)
     assert upstream.pauses == 0
+
+
+class LateLoop:
+    """A loop whose one timer fires when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = self.when = 0.0
+        self._timer: Callable[[], None] = lambda: None
+
+    def time(self) -> float:
+        """Now."""
+        return self.now
+
+    def call_at(self, when: float, timer: Callable[[], None]) -> None:
+        """Set the timer."""
+        self.when, self._timer = when, timer
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call."""
+        callback()
+
+    def fire(self, late: float) -> None:
+        """Let the timer fire so late."""
+        self.now = self.when + late
+        self._timer()
+
+
+def test_late_timers_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each timer is late by a millisecond or so, and after a second the turns are still in time.
+
+    After a long wait they do not come one upon the other to make good for it.
+    """
+    loop = LateLoop()
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
+    turns = Turns(lambda: 2 * TICK_SECONDS)
+    plans = [(Upstream(), turns.reader(most_chars=1024)) for _ in range(2)]
+    late = 0.2 * TICK_SECONDS
+    for _ in range(100):
+        for upstream, before_read in plans:
+            if upstream.flows.is_set():
+                before_read(upstream)
+        loop.fire(late)
+    assert loop.now == pytest.approx(100 * TICK_SECONDS + late)
+    loop.fire(5 * TICK_SECONDS)
+    for upstream, before_read in plans:
+        if upstream.flows.is_set():
+            before_read(upstream)
+    assert loop.when >= loop.now + TICK_SECONDS / 2
 
 
 async def test_everybody_has_a_turn() -> None:
