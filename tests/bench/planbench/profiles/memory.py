@@ -16,7 +16,7 @@ AT_ONCE = 60
 that wait would count as growth."""
 _BURST = 120
 _BURST_PER_SECOND = 1000.0
-"""So many starts at once use every connection to PostgreSQL. The first use of each adds 3 MB to it, which is not growth,
+"""So many starts at once use every connection to PostgreSQL. The first use of each adds 3 MB to it, which is no growth,
 but looks like it on a core that keeps up so well that some are needed late."""
 _PATIENCE_SECONDS = 120.0
 _SAMPLES = 40
