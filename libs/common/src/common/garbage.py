@@ -11,10 +11,10 @@ from typing import Final
 
 # Until everything is imported and opened.
 SETTLE_SECONDS: Final = 3.0
-PERIOD_SECONDS: Final = 30.0
+PERIOD_SECONDS: Final = 10.0
 # While timers are later than this, somebody waits for us: a collection waits too, for so long at most.
 LATE_SECONDS: Final = 0.02
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 5.0
 # The share of new objects from which on it pays to look at all: then the work grows with the objects and no faster.
 WORTH_IT: Final = 0.25
 # Young objects are looked at as always. Should some seven million be made within one period, the clock is too slow.
