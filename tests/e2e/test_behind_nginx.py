@@ -60,7 +60,7 @@ async def nginx(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) ->
     """The address of an nginx before the first gateway; it needs no rights of any kind."""
     assert NGINX is not None
     assert shutil.which(NGINX), f"NGINX={NGINX}: there is no such program (apt-get install nginx-light)"
-    address = f"{LOOPBACK}:{free_port(set())}"
+    address = f"{LOOPBACK}:{free_port()}"
     configuration = tmp_path / "nginx.conf"
     added = ADDED[request.param]
     configuration.write_text(CONFIGURATION.format(folder=tmp_path, address=address, gateway=stack.gateway, added=added))

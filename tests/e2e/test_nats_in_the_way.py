@@ -35,9 +35,9 @@ BEHIND_SECONDS = 5.0
 class WatchedNats(NatsServer):
     """A NATS server that tells about its connections (docs.nats.io, monitoring)."""
 
-    def __init__(self, directory: Path, ports: set[int]) -> None:
-        super().__init__(directory, free_port(ports), directory.with_name("nats.log"))
-        self.monitor = f"http://{LOOPBACK}:{free_port(ports)}"
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, free_port(), directory.with_name("nats.log"))
+        self.monitor = f"http://{LOOPBACK}:{free_port()}"
 
     def initialise(self) -> None:
         """Let it listen for questions, too."""
@@ -66,7 +66,7 @@ class Scene:
 @pytest.fixture(scope="module")
 async def scene(open_stack: OpenStack, server_folder: Callable[[str], Path]) -> AsyncIterator[Scene]:
     """One generator behind a proxy, two gateways."""
-    nats = WatchedNats(server_folder("nats") / "nats", set())
+    nats = WatchedNats(server_folder("nats") / "nats")
     nats.initialise()
     async with AsyncExitStack() as opened:
         opened.push_async_callback(nats.process.stop)

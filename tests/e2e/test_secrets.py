@@ -74,7 +74,7 @@ async def test_make_run_tells_no_secret(server_folder: Callable[[str], Path], tm
     folder, output = server_folder("run") / "stack", tmp_path / "output"
     environment = {
         "PATH": os.environ["PATH"],
-        "PORT": str(free_port(set())),
+        "PORT": str(free_port()),
         "OPENROUTER_API_KEY": f"{CANARY}-key",
         "OPENROUTER_BASE_URL": "http://127.0.0.1:1",
         **SECRET_SETTINGS,

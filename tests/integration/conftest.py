@@ -30,7 +30,6 @@ from testkit.secrecy import keep, keep_passwords
 
 _CONTAINERS = os.environ.get("TEST_BACKENDS") == "containers"
 _START_SECONDS = 60
-_ports: set[int] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +55,7 @@ async def postgres_url(server_directory: Path) -> AsyncIterator[str]:
             yield url
         return
     server = PostgresServer(
-        server_directory / "postgres", free_port(_ports), server_directory / "postgres.log", durable=False
+        server_directory / "postgres", free_port(), server_directory / "postgres.log", durable=False
     )
     await server.initialise()
     server.process.start()
@@ -126,7 +125,7 @@ def migrated(database: str) -> Callable[[str], Awaitable[str]]:
 
 @asynccontextmanager
 async def _nats(directory: Path) -> AsyncIterator[NatsServer]:
-    server = NatsServer(directory, free_port(_ports), directory.with_name(directory.name + ".log"))
+    server = NatsServer(directory, free_port(), directory.with_name(directory.name + ".log"))
     server.initialise()
     async with AsyncExitStack() as opened:
         opened.push_async_callback(server.process.stop)

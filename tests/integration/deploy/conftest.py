@@ -43,7 +43,7 @@ def open_tls_nats(tmp_path: Path) -> OpenTlsNats:
     async def start(configuration: str) -> AsyncIterator[NatsServer]:
         server = NatsServer(
             tmp_path / "nats",
-            free_port(set()),
+            free_port(),
             tmp_path / "nats.log",
             configuration=configuration + '\nauthorization { user: someone, password: "a-password" }\n',
         )

@@ -29,15 +29,14 @@ class Cluster:
     """The servers, and how a user reaches them."""
 
     def __init__(self, folder: Path) -> None:
-        taken: set[int] = set()
         self.passwords = {name: keep(f"s{secrets.token_hex(12)}") for name in NAMES}
         environment = {f"NATS_{name.upper().replace('-', '_')}_PASSWORD": word for name, word in self.passwords.items()}
-        routes = [free_port(taken) for _ in range(NODES)]
+        routes = [free_port() for _ in range(NODES)]
         known = ", ".join(f'"nats://{LOOPBACK}:{port}"' for port in routes)
         self.servers = {
             f"n{number}": NatsServer(
                 folder / f"n{number}",
-                free_port(taken),
+                free_port(),
                 folder / f"n{number}.log",
                 configuration=f"server_name: n{number}\n"
                 f'cluster {{ name: c, listen: "{LOOPBACK}:{port}", routes: [{known}] }}\n'

@@ -14,7 +14,7 @@ from local_stack.ports import free_port
 async def test_who_was_thrown_out_comes_back(tmp_path: Path) -> None:
     """The server's word against a connection ends that connection, not the service's way to NATS for ever."""
     users = 'authorization {{ user: someone, password: "{}" }}\n'
-    port = free_port(set())
+    port = free_port()
     log = tmp_path / "nats.log"
     server = NatsServer(tmp_path / "nats", port, log, configuration=users.format("the-first"))
     other = NatsServer(tmp_path / "nats", port, log, configuration=users.format("the-second"))

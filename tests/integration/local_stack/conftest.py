@@ -153,7 +153,7 @@ def start_runner(tmp_path: Path, directory: Path, stand_ins: dict[str, str]) -> 
     runners: list[Runner] = []
 
     def start(**environment: str) -> Runner:
-        mark = {"PLANSTREAM_TEST": str(directory), "PORT": str(free_port(set()))}
+        mark = {"PLANSTREAM_TEST": str(directory), "PORT": str(free_port())}
         output = tmp_path / f"output-{len(runners)}"
         runners.append(Runner(directory, output, {**stand_ins, **mark, **environment}))
         return runners[-1]

@@ -125,7 +125,7 @@ async def test_migrations_that_fail(
 
 async def test_servers_that_are_not_there() -> None:
     """It is said which setting is meant, without the password in it."""
-    port = free_port(set())
+    port = free_port()
     with pytest.raises(StackError, match=f"^DATABASE_URL: no connection to {LOOPBACK}:{port}"):
         await check_database(f"postgresql://someone:secret@{LOOPBACK}:{port}/x")
     with pytest.raises(StackError, match=f"^NATS_URL: .* at {LOOPBACK}:{port}, {LOOPBACK}:{port}.$"):
@@ -198,7 +198,7 @@ async def test_leftovers_are_ended_and_strangers_are_not(tmp_path: Path, sleeper
 
 async def test_a_pid_file_that_lies(directory: Path, tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     """PostgreSQL starts although its pid file names a process that is another program's now."""
-    server = PostgresServer(directory, free_port(set()), tmp_path / "log", durable=False)
+    server = PostgresServer(directory, free_port(), tmp_path / "log", durable=False)
     await server.initialise()
     (directory / "postmaster.pid").write_text(f"{sleeper.pid}\n{directory}\n")
     await server.initialise()

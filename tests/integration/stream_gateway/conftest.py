@@ -108,7 +108,7 @@ async def spawned(
     """A gateway as its command line runs it, in a process of its own."""
     environment = {
         "HOST": "127.0.0.1",
-        "PORT": str(free_port(set())),
+        "PORT": str(free_port()),
         "DATABASE_URL": await migrated("stream_gateway"),
         "NATS_URL": nats_url,
         "SERVICE_TOKEN": TOKEN,

@@ -161,7 +161,7 @@ async def test_strangers_get_no_work_done(front: "Gateway", backend: "Backend") 
 @pytest.fixture
 async def spawned(backend: "Backend", tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Path]]:
     """A gateway in a process of its own, which logs all that it can; a client of it, and its output."""
-    log, port = tmp_path / "log", free_port(set())
+    log, port = tmp_path / "log", free_port()
     environment = {
         "HOST": "127.0.0.1",
         "PORT": str(port),

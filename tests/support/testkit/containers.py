@@ -96,7 +96,7 @@ class ComposeStack:
     """The stack of compose.yaml under a project name of its own, with the emulator."""
 
     def __init__(self, folder: Path, version: str) -> None:
-        self.edge = f"http://{LOOPBACK}:{free_port(set())}"
+        self.edge = f"http://{LOOPBACK}:{free_port()}"
         self._file = folder / ".env"
         for name in ("secrets.sh", ".env.example"):
             shutil.copy(COMPOSE / name, folder / name)

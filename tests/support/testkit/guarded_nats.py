@@ -33,7 +33,7 @@ async def guarded_nats(folder: Path) -> AsyncIterator[GuardedNats]:
     environment = {f"NATS_{name.upper().replace('-', '_')}_PASSWORD": word for name, word in passwords.items()}
     server = NatsServer(
         folder / "nats",
-        free_port(set()),
+        free_port(),
         folder / "nats.log",
         configuration=USERS.read_text(),
         environment=environment,

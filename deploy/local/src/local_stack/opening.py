@@ -14,7 +14,7 @@ from local_stack.errors import StackError
 from local_stack.external import check_database, check_nats
 from local_stack.health import answers_http, answers_ready, explain_end
 from local_stack.nats import NatsServer
-from local_stack.ports import LOOPBACK, free_port, is_free
+from local_stack.ports import LOOPBACK, free_port, give_back, hold, is_free
 from local_stack.postgres import PostgresServer
 from local_stack.preflight import check_settings
 from local_stack.processes import Command, Hurry, Process, to_the_end
@@ -117,12 +117,13 @@ class _Opening:
         self._opened = opened
         self._durable = durable
         self._rewire = rewire
-        self._taken: set[int] = set()
+        self._ports: set[int] = set()
         self._began = time.monotonic()
         self._admin_url = settings.admin_url or ""
         self._nats_url = settings.nats_url or ""
 
     async def run(self) -> None:
+        self._opened.callback(lambda: give_back(self._ports))
         addresses = self._addresses()
         if self._durable:
             await check_settings(self._settings, addresses, self.stack.log("settings"), self._hurry)
@@ -227,18 +228,22 @@ class _Opening:
         self._console.done(name, time.monotonic() - began, detail)
 
     def _port(self) -> int:
-        return free_port(self._taken)
+        port = free_port()
+        self._ports.add(port)
+        return port
 
     def _gateway_ports(self) -> tuple[int, ...]:
         wanted = self._settings.port
         if wanted is None:
             return tuple(self._port() for _ in range(self._settings.gateways))
-        host = self._settings.host
-        if not is_free(wanted, host):
+        if not is_free(wanted, self._settings.host):
             raise StackError(f"Port {wanted} is taken by another program. Choose another: PORT={wanted + 10} make run")
-        self._taken.add(wanted)
-        ports = [wanted]
-        for port in range(wanted + 1, wanted + self._settings.gateways):
-            ports.append(port if port < 65_536 and is_free(port, host) else self._port())
-            self._taken.add(port)
-        return tuple(ports)
+        self._hold(wanted)  # who started this program may keep it for it
+        return (wanted, *(self._near(wanted + number) for number in range(1, self._settings.gateways)))
+
+    def _near(self, port: int) -> int:
+        return port if port < 65_536 and is_free(port, self._settings.host) and self._hold(port) else self._port()
+
+    def _hold(self, port: int) -> bool:
+        self._ports.add(port)
+        return hold(port)
