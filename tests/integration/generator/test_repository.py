@@ -74,13 +74,34 @@ async def test_a_takeover_knows_what_was_paid_and_whether_anybody_watched(
     first = await claim(owner, job)
     assert (first.watched, first.calls) == (False, ())
     paid = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
-    await owner.calls.insert(CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), paid, None))
+    await owner.calls.insert([CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), paid, None)])
     await expire(owner.pool, first)
     second = await claim(other, job)
     assert (second.attempt, second.watched, second.calls) == (2, False, (paid,))
     await owner.views.views([job.plan_id], watched=True, brief=True)
     await expire(owner.pool, second)
     assert (await claim(owner, job)).watched
+
+
+async def test_calls_are_stored_together_and_estimates_corrected(owner: Any, other: Any, new_job: NewJob) -> None:
+    """Each row keeps what is its own, and what the provider has said already stays."""
+    job = new_job()
+    first = await claim(owner, job)
+    billed = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
+    broken = UpstreamCall("gen-2", None, "a/b", 1, 2)
+    refused = UpstreamCall()
+    ended = [(billed, None), (broken, "upstream_error"), (refused, "upstream_overloaded")]
+    await owner.calls.insert([CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), *one) for one in ended])
+    found = UpstreamCall("gen-2", "Q", "c/d", 30, 40, 0.25, source="provider")
+    for generation in ("gen-1", "gen-2"):
+        await owner.calls.correct(job.plan_id, generation, found)
+    await expire(owner.pool, first)
+    taken = await claim(other, job)
+    assert set(map(repr, taken.calls)) == set(map(repr, (billed, found, refused)))
+    codes = await owner.pool.fetch(
+        "SELECT generation_id, error_code FROM generator.upstream_calls WHERE plan_id = $1", job.plan_id
+    )
+    assert dict(map(tuple, codes)) == {"gen-1": None, "gen-2": "upstream_error", None: "upstream_overloaded"}
 
 
 async def test_ten_claims_at_once_have_one_winner(pool: Any, owner: Any, new_job: NewJob) -> None:

@@ -1,16 +1,16 @@
 """What calls cost: the sum, and rows that are stored whatever becomes of a look-up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from generator.openrouter import OpenRouterService, UpstreamCall
 from generator.repository import CallRepository
 from generator.repository.calls import CallRecord
-from generator.usage import UsageRecorder, total
+from generator.usage import MOST_IN_STATEMENT, UsageRecorder, total
 
 BILLED = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
 CUT_OFF = UpstreamCall("gen-2", "P", "a/b", 10, 5)
@@ -35,17 +35,20 @@ class Rows:
 
     def __init__(self) -> None:
         self.stored: list[UpstreamCall] = []
-        self.corrected = asyncio.Event()
+        self.statements: list[int] = []
+        self.corrected: dict[tuple[UUID, str], UpstreamCall] = {}
+        self.changed = asyncio.Event()
 
-    async def insert(self, record: CallRecord) -> int:
-        """Store one."""
-        self.stored.append(record.call)
-        return len(self.stored) - 1
+    async def insert(self, records: Sequence[CallRecord]) -> None:
+        """Store some; others may come meanwhile."""
+        self.statements.append(len(records))
+        await asyncio.sleep(0)
+        self.stored += [record.call for record in records]
 
-    async def correct(self, row_id: int, found: UpstreamCall) -> None:
-        """Replace one."""
-        self.stored[row_id] = found
-        self.corrected.set()
+    async def correct(self, plan_id: UUID, generation_id: str, found: UpstreamCall) -> None:
+        """Take what was found."""
+        self.corrected[plan_id, generation_id] = found
+        self.changed.set()
 
 
 class Records:
@@ -82,10 +85,11 @@ def record(call: UpstreamCall) -> CallRecord:
 async def test_a_broken_call_is_looked_up() -> None:
     """The provider's count takes the estimate's place in the row."""
     found = UpstreamCall("gen-2", "P", "a/b", 10, 20, 0.5, source="provider")
+    broken = record(UpstreamCall("gen-2", None, None, 1, 1))
     async with recording(found) as (recorder, rows), asyncio.timeout(5):
-        recorder.record(record(UpstreamCall("gen-2", None, None, 1, 1)))
-        await rows.corrected.wait()
-    assert rows.stored == [found]
+        recorder.record(broken)
+        await rows.changed.wait()
+    assert rows.corrected == {(broken.plan_id, "gen-2"): found}
 
 
 async def test_rows_do_not_wait_for_look_ups() -> None:
@@ -96,3 +100,14 @@ async def test_rows_do_not_wait_for_look_ups() -> None:
             recorder.record(record(call))
         await recorder.drain(5)
         assert rows.stored == calls
+
+
+async def test_calls_that_end_together_are_stored_together() -> None:
+    """After many cancels at once the database hears of them in a few statements, none of them without bound."""
+    calls = [UpstreamCall(f"gen-{number}", None, None, 1, 1) for number in range(MOST_IN_STATEMENT + 10)]
+    async with recording(None) as (recorder, rows):
+        for call in calls:
+            recorder.record(record(call))
+        await recorder.drain(5)
+        assert rows.stored == calls
+        assert rows.statements == [MOST_IN_STATEMENT, 10]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 
@@ -14,6 +15,7 @@ from generator.repository.calls import CallRecord
 _log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 10_000
+MOST_IN_STATEMENT = 100
 STORE_TRIES = 5
 # OpenRouter knows nothing of a call that has broken off just now.
 FIRST_LOOKUP_SECONDS = 1.0
@@ -41,14 +43,15 @@ def total(calls: Sequence[UpstreamCall], *, all_known: bool = True) -> Usage:
 class UsageRecorder:
     """Takes the record of each call at its end, and stores it without making anybody wait.
 
-    The row is written at once; what a call that was cut off really cost is looked up afterwards and put into it.
+    Rows are written at once, those in one statement that came while the last one was under way; what a call that was
+    cut off really cost is looked up afterwards and put into its row.
     """
 
     def __init__(self, repository: CallRepository, service: OpenRouterService, *, lookups: int = 16) -> None:
         self._repository = repository
         self._service = service
         self._unstored: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
-        self._unknown: asyncio.Queue[tuple[float, int, str]] = asyncio.Queue(MAX_QUEUED)
+        self._unknown: asyncio.Queue[tuple[float, UUID, str]] = asyncio.Queue(MAX_QUEUED)
         self._lookups = lookups
 
     def record(self, record: CallRecord) -> None:
@@ -74,39 +77,50 @@ class UsageRecorder:
             _log.error("usage.unfinished", calls=self._unstored.qsize())
 
     async def _store_all(self) -> None:
-        clock = asyncio.get_running_loop().time
         while True:
-            record = await self._unstored.get()
+            records = [await self._unstored.get()]
+            while not self._unstored.empty() and len(records) < MOST_IN_STATEMENT:
+                records.append(self._unstored.get_nowait())
             try:
-                row_id = await self._store(record)
+                stored = await self._store(records)
             finally:
-                self._unstored.task_done()
-            call = record.call
-            if row_id is None or call.source == "provider" or call.generation_id is None:
-                continue
-            try:
-                self._unknown.put_nowait((clock() + FIRST_LOOKUP_SECONDS, row_id, call.generation_id))
-            except asyncio.QueueFull:
-                _log.warning("usage.not_looked_up", plan_id=str(record.plan_id), generation_id=call.generation_id)
+                for _ in records:
+                    self._unstored.task_done()
+            if stored:
+                for record in records:
+                    self._plan_look_up(record)
 
-    async def _store(self, record: CallRecord) -> int | None:
+    async def _store(self, records: Sequence[CallRecord]) -> bool:
         for number in range(STORE_TRIES):
             try:
-                return await self._repository.insert(record)
+                await self._repository.insert(records)
             except UNAVAILABLE:
                 await asyncio.sleep(2**number)
-        _log.error("usage.not_stored", plan_id=str(record.plan_id), call=repr(record.call))
-        return None
+            else:
+                return True
+        for record in records:
+            _log.error("usage.not_stored", plan_id=str(record.plan_id), call=repr(record.call))
+        return False
+
+    def _plan_look_up(self, record: CallRecord) -> None:
+        call = record.call
+        if call.source == "provider" or call.generation_id is None:
+            return
+        due = asyncio.get_running_loop().time() + FIRST_LOOKUP_SECONDS
+        try:
+            self._unknown.put_nowait((due, record.plan_id, call.generation_id))
+        except asyncio.QueueFull:
+            _log.warning("usage.not_looked_up", plan_id=str(record.plan_id), generation_id=call.generation_id)
 
     async def _look_up_all(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            due, row_id, generation_id = await self._unknown.get()
+            due, plan_id, generation_id = await self._unknown.get()
             await asyncio.sleep(due - clock())
             found = await self._service.fetch_usage(generation_id)
             if found is None:
                 continue
             try:
-                await self._repository.correct(row_id, found)
+                await self._repository.correct(plan_id, generation_id, found)
             except UNAVAILABLE as error:
                 _log.warning("usage.not_corrected", generation_id=generation_id, error=repr(error))

@@ -1,6 +1,6 @@
 """One row for each upstream call: what it cost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,41 +40,52 @@ def call_of(row: Mapping[str, Any]) -> UpstreamCall:
 RecordCall = Callable[[CallRecord], None]
 
 
+_INSERT = """
+    INSERT INTO generator.upstream_calls (plan_id, attempt, purpose, generation_id, provider, model, prompt_tokens,
+        completion_tokens, cost, source, finish_reason, error_code, started_at)
+    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
+        $9::float8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+    """
+
+
+def _row(record: CallRecord) -> tuple[object, ...]:
+    """In the order of `_INSERT`."""
+    call = record.call
+    return (
+        record.plan_id,
+        record.attempt,
+        record.purpose,
+        call.generation_id,
+        call.provider,
+        call.model,
+        call.prompt_tokens,
+        call.completion_tokens,
+        call.cost,
+        call.source,
+        call.finish_reason,
+        record.error_code,
+        record.started_at,
+    )
+
+
 class CallRepository:
     """Writes upstream calls."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, record: CallRecord) -> int:
-        """Store one call; the answer is the row's id."""
-        call = record.call
-        row_id: int = await self._database.fetchval(
-            "INSERT INTO generator.upstream_calls (plan_id, attempt, purpose, generation_id, provider, model,"
-            " prompt_tokens, completion_tokens, cost, source, finish_reason, error_code, started_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
-            record.plan_id,
-            record.attempt,
-            record.purpose,
-            call.generation_id,
-            call.provider,
-            call.model,
-            call.prompt_tokens,
-            call.completion_tokens,
-            call.cost,
-            call.source,
-            call.finish_reason,
-            record.error_code,
-            record.started_at,
-        )
-        return row_id
+    async def insert(self, records: Sequence[CallRecord]) -> None:
+        """Store calls that have ended, all or none."""
+        await self._database.execute(_INSERT, *zip(*map(_row, records), strict=True))
 
-    async def correct(self, row_id: int, found: UpstreamCall) -> None:
+    async def correct(self, plan_id: UUID, generation_id: str, found: UpstreamCall) -> None:
         """Put the provider's own figures in the place of an estimate."""
         await self._database.execute(
-            "UPDATE generator.upstream_calls SET prompt_tokens = $2, completion_tokens = $3, cost = $4,"
-            " provider = coalesce($5, provider), model = coalesce($6, model), source = 'provider' WHERE id = $1",
-            row_id,
+            "UPDATE generator.upstream_calls SET prompt_tokens = $3, completion_tokens = $4, cost = $5,"
+            " provider = coalesce($6, provider), model = coalesce($7, model), source = 'provider'"
+            " WHERE plan_id = $1 AND generation_id = $2 AND source = 'estimated'",
+            plan_id,
+            generation_id,
             found.prompt_tokens,
             found.completion_tokens,
             found.cost,
