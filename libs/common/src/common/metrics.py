@@ -74,7 +74,10 @@ async def open_admin(host: str, port: int) -> AsyncIterator[int]:
     if not port:
         yield 0
         return
-    listener = listen(host, port)
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise OSError(error.errno, f"ADMIN_PORT: cannot listen on {host}:{port}: {error.strerror}") from None
     app = Starlette(routes=[Route("/metrics", _metrics)])
     server = Unattended(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="admin")
