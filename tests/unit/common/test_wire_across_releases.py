@@ -64,7 +64,7 @@ def test_events_are_read_by_a_gateway_of_another_release(name: str) -> None:
     for form in (message, with_more(message)):
         event = read_event(json.dumps(form).encode(), message["planId"])
         assert event is not None
-        assert (event.name, event.arrival.at.attempt, event.arrival.at.seq) == (
+        assert (event.name, event.at.attempt, event.at.seq) == (
             message["event"],
             message["attempt"],
             message["seq"],

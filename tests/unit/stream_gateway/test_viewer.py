@@ -219,7 +219,7 @@ def test_other_rows_of_running_plans_are_states() -> None:
     for at in ((1, 0), (1, 5), (2, 1)):
         event = _row(*at, "text")
         assert event is not None
-        assert event.arrival.at == at
+        assert event.at == at
     assert _row(0, 0, None) is None
 
 

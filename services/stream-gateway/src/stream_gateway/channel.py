@@ -19,7 +19,7 @@ from stream_gateway import metrics, plan_event, standard_patch
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame
 from stream_gateway.plan_event import MalformedEventError, PlanEvent
-from stream_gateway.splice import Apply, Ask, Drop, End, Ended, Fresh, Live, Position, Replace, Torn, resume, splice
+from stream_gateway.splice import Ended, Fresh, Live, Position, Torn, resume, splice
 from stream_gateway.viewer import Viewer
 
 _log = structlog.get_logger(__name__)
@@ -115,33 +115,33 @@ class Channel:
     def take(self, event: PlanEvent) -> None:
         """Splice an event into the line, and then those that waited for it."""
         self._decide(event)
-        while self._held and not isinstance(splice(self.position, self._held[0].arrival), Ask):
+        while self._held and splice(self.position, self._held[0].kind, self._held[0].at) != "ask":
             self._decide(self._held.popleft())
 
     def _decide(self, event: PlanEvent) -> None:
-        match splice(self.position, event.arrival):
-            case Apply(to):
-                self._apply(event, to)
-            case Replace(to):
-                self._replace(event, to)
-            case End(to):
-                self._end(event, to)
-            case Ask():
+        match splice(self.position, event.kind, event.at):
+            case "apply":
+                self._apply(event)
+            case "replace":
+                self._replace(event)
+            case "end":
+                self._end(event)
+            case "ask":
                 self._held.append(event)
                 self._on_gap(self)
-            case Drop():
+            case "drop":
                 pass
 
-    def _apply(self, event: PlanEvent, to: Live) -> None:
+    def _apply(self, event: PlanEvent) -> None:
         try:
             patch = self._fold(event.members["ops"])
         except (fold.FoldError, KeyError, TypeError) as error:
-            _log.error("event.does_not_fit", plan_id=self._id, at=str(to.at), error=repr(error))
+            _log.error("event.does_not_fit", plan_id=self._id, at=str(event.at), error=repr(error))
             assert isinstance(self.position, Live)
             self.position = Torn(self.position.at)
             self._on_gap(self)
             return
-        self._move(event, to, patch)
+        self._move(event, Live(event.at), patch)
         self._broadcast()
         self._measure()
 
@@ -152,17 +152,17 @@ class Channel:
         self._document, patch = standard_patch.fold_and_translate(self._document, ops, PATCHED_AT)
         return patch
 
-    def _replace(self, event: PlanEvent, to: Live) -> None:
+    def _replace(self, event: PlanEvent) -> None:
         self._document = event.members["plan"]
-        self._move(event, to)
+        self._move(event, Live(event.at))
         self._snapshot = self._last_frame
         self._broadcast()
 
-    def _end(self, event: PlanEvent, to: Ended) -> None:
+    def _end(self, event: PlanEvent) -> None:
         self._held.clear()
         self._terminal = event
         self._document = self._snapshot = None
-        self._move(event, to)
+        self._move(event, Ended(event.at))
         for viewer in self.viewers:
             self._tell(viewer)
 

@@ -5,6 +5,7 @@ made by cutting, not by encoding again.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeGuard
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from common.contracts.events import TERMINAL_EVENTS, TERMINAL_STATUSES
 from common.contracts.internal import PlanView
 from stream_gateway.cursor import Cursor
 from stream_gateway.frame import Frame
-from stream_gateway.splice import Arrival, Kind
+from stream_gateway.splice import Kind
 
 _MOST: Final = 2**53
 
@@ -26,10 +27,11 @@ class MalformedEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PlanEvent:
-    """A checked event: its name and place, its members, and the bytes it came as."""
+    """A checked event: its name, kind and place, its members, and the bytes it came as."""
 
     name: str
-    arrival: Arrival
+    kind: Kind
+    at: Cursor
     members: dict[str, Any]
     raw: bytes
 
@@ -40,12 +42,17 @@ class PlanEvent:
         except ValueError:
             # Valid all the same: its members in another order, or on several lines.
             data = orjson.dumps({key: value for key, value in self.members.items() if key != "event"})
-        return Frame(self.name, data, self.arrival.at, patch)
+        return Frame(self.name, data, self.at, patch)
+
+
+@cache
+def _prefix(name: str) -> bytes:
+    return b'{"event":"%b",' % name.encode()
 
 
 def _data(raw: bytes, name: str) -> bytes:
     """What viewers are told: the payload without its first member."""
-    prefix = b'{"event":"%b",' % name.encode()
+    prefix = _prefix(name)
     if not raw.startswith(prefix) or b"\n" in raw or b"\r" in raw:
         raise ValueError("not in the form that a generator writes")
     return b"{" + raw[len(prefix) :]
@@ -72,7 +79,7 @@ def read_event(raw: bytes, plan_id: str) -> PlanEvent | None:
         raise MalformedEventError("attempt and seq must be counts")
     if members.get("planId") != plan_id:
         raise MalformedEventError("another plan's")
-    return PlanEvent(str(name), Arrival(kind, Cursor(attempt, seq)), members, raw)
+    return PlanEvent(str(name), kind, Cursor(attempt, seq), members, raw)
 
 
 def _kind(name: Any, members: dict[str, Any]) -> Kind | None:

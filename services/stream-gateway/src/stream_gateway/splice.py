@@ -13,14 +13,6 @@ Kind = Literal["snapshot", "progress", "terminal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event, as far as its place in the line is concerned."""
-
-    kind: Kind
-    at: Cursor
-
-
-@dataclass(frozen=True, slots=True)
 class Fresh:
     """Nothing is known yet."""
 
@@ -49,97 +41,69 @@ class Ended:
 Position = Fresh | Live | Torn | Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Take the snapshot's document for the state."""
-
-    to: Live
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """Fold the operations into the document."""
-
-    to: Live
+# `apply`: fold its operations into the document. `replace`: take the snapshot's document for the state. `end`: the plan
+# has ended. `drop`: it is known already, or of an attempt that is over. `ask`: something is missing before it; ask for
+# a snapshot, and hold the event until that is there.
+Decision = Literal["apply", "replace", "end", "drop", "ask"]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """The plan has ended."""
-
-    to: Ended
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Known already, or of an attempt that is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Something is missing before this event: ask for a snapshot, and hold the event until it is there."""
-
-
-Decision = Replace | Apply | End | Drop | Ask
-
-
-def splice(position: Position, arrival: Arrival) -> Decision:
-    """What an event means where we stand."""
+def splice(position: Position, kind: Kind, at: Cursor) -> Decision:
+    """What an event of this kind, at this place, means where we stand."""
     match position:
+        case Live(reached):
+            return _after(reached, kind, at)
         case Fresh():
-            return _first(arrival)
-        case Live(at):
-            return _after(at, arrival)
-        case Torn(at):
-            return _mending(at, arrival)
+            return _first(kind)
+        case Torn(reached):
+            return _mending(reached, kind, at)
         case Ended():
-            return Drop()
+            return "drop"
         case _:
             assert_never(position)
 
 
-def _first(arrival: Arrival) -> Decision:
-    match arrival.kind:
+def _first(kind: Kind) -> Decision:
+    match kind:
         case "snapshot":
-            return Replace(Live(arrival.at))
+            return "replace"
         case "terminal":
-            return End(Ended(arrival.at))
+            return "end"
         case "progress":
-            return Ask()
+            return "ask"
         case _:
-            assert_never(arrival.kind)
+            assert_never(kind)
 
 
-def _after(at: Cursor, arrival: Arrival) -> Decision:
-    if arrival.at.attempt < at.attempt:
-        return Drop()
-    match arrival.kind:
-        case "terminal":
-            # Stored, so it is true, also when the numbers before it were counted off the wire.
-            return End(Ended(arrival.at))
+def _after(reached: Cursor, kind: Kind, at: Cursor) -> Decision:
+    if at.attempt < reached.attempt:
+        return "drop"
+    match kind:
+        case "progress":
+            if at <= reached:
+                return "drop"
+            return "apply" if at == (reached.attempt, reached.seq + 1) else "ask"
         case "snapshot":
             # At the same place every source holds the same document (owner, wire, row), and a viewer has it already.
-            return Replace(Live(arrival.at)) if arrival.at > at else Drop()
-        case "progress":
-            if arrival.at <= at:
-                return Drop()
-            return Apply(Live(arrival.at)) if arrival.at == (at.attempt, at.seq + 1) else Ask()
-        case _:
-            assert_never(arrival.kind)
-
-
-def _mending(at: Cursor, arrival: Arrival) -> Decision:
-    if arrival.at.attempt < at.attempt:
-        return Drop()
-    match arrival.kind:
+            return "replace" if at > reached else "drop"
         case "terminal":
-            return End(Ended(arrival.at))
-        case "snapshot":
-            return Replace(Live(arrival.at)) if arrival.at >= at else Drop()
-        case "progress":
-            return Ask() if arrival.at > at else Drop()
+            # Stored, so it is true, also when the numbers before it were counted off the wire.
+            return "end"
         case _:
-            assert_never(arrival.kind)
+            assert_never(kind)
+
+
+def _mending(reached: Cursor, kind: Kind, at: Cursor) -> Decision:
+    if at.attempt < reached.attempt:
+        return "drop"
+    match kind:
+        case "terminal":
+            return "end"
+        case "snapshot":
+            return "replace" if at >= reached else "drop"
+        case "progress":
+            return "ask" if at > reached else "drop"
+        case _:
+            assert_never(kind)
 
 
 Resumption = Literal["wait", "ahead", "continue", "snapshot", "terminal", "nothing"]

@@ -54,7 +54,7 @@ class StatusReader:
         try:
             reply = await self._broker.client.request(subjects.state(plan_id), b"", timeout=OWNER_SECONDS)
             event = read_event(reply.data, str(plan_id))
-            if event is None or event.arrival.kind != "snapshot":
+            if event is None or event.kind != "snapshot":
                 return None
             snapshot = Snapshot.model_validate(event.members)
         except UNAVAILABLE:
