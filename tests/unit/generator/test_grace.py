@@ -53,6 +53,34 @@ def test_three_silences_count_as_absent() -> None:
     assert grace.expired(POLL_SECONDS)
 
 
+def test_silence_at_the_end_is_asked_about_again() -> None:
+    """Rule 10: who came back is not lost to one late answer; only a third silence ends what nobody had watched."""
+    grace = Grace(30, now=0, had_viewers=True)
+    grace.nobody(5)
+    grace.silence(36)
+    assert not grace.expired(36)
+    assert grace.due(36)
+    grace.somebody(37)
+    assert not grace.expired(1000)
+    grace.nobody(1001)
+    for _ in range(2):
+        grace.silence(1032)
+        assert not grace.expired(1032)
+    grace.silence(1032)
+    assert grace.expired(1032)
+
+
+def test_silences_are_counted_in_a_row() -> None:
+    """Rule 10: an answer between them begins the count anew."""
+    grace = Grace(0, now=0)
+    for answer in (grace.nobody, grace.somebody):
+        grace.silence(10)
+        grace.silence(10)
+        answer(10)
+    grace.silence(20)
+    assert not grace.expired(20)
+
+
 def test_outage_starts_the_clock_again() -> None:
     """Rule 10: while nobody could be heard, nobody was absent."""
     grace = Grace(30, now=0, had_viewers=True)

@@ -47,6 +47,7 @@ class Grace:
 
     def nobody(self, now: float) -> None:
         """No gateway has a viewer: that counts once there has been one."""
+        self._silences = 0
         if not self._had_viewers:
             self._next_poll = now + POLL_SECONDS
             return
@@ -75,5 +76,7 @@ class Grace:
             self._absent_since = now
 
     def expired(self, now: float) -> bool:
-        """Whether nobody has watched for the whole grace period."""
-        return not self._off and self._absent_since is not None and now - self._absent_since >= self._seconds
+        """Whether nobody has watched for the whole grace period; not while an answer is waited for."""
+        if self._off or self._silences or self._absent_since is None:
+            return False
+        return now - self._absent_since >= self._seconds

@@ -53,6 +53,7 @@ class PresenceMonitor:
             run.grace.silence(loop.time())
         except UNAVAILABLE as error:
             _log.info("presence.unknown", plan_id=str(run.plan_id), error=repr(error))
+            return
         else:
             run.grace.somebody(loop.time())
             self._hear(reply.data)
