@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -74,7 +74,7 @@ async def test_a_takeover_knows_what_was_paid_and_whether_anybody_watched(
     first = await claim(owner, job)
     assert (first.watched, first.calls) == (False, ())
     paid = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
-    await owner.calls.insert([CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), paid, None)])
+    await owner.calls.insert([CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), datetime.now(UTC), paid, None)])
     await expire(owner.pool, first)
     second = await claim(other, job)
     assert (second.attempt, second.watched, second.calls) == (2, False, (paid,))
@@ -84,14 +84,20 @@ async def test_a_takeover_knows_what_was_paid_and_whether_anybody_watched(
 
 
 async def test_calls_are_stored_together_and_estimates_corrected(owner: Any, other: Any, new_job: NewJob) -> None:
-    """Each row keeps what is its own, and what the provider has said already stays."""
+    """Each row keeps what is its own; what is written again, or was said by the provider already, changes nothing."""
     job = new_job()
     first = await claim(owner, job)
     billed = UpstreamCall("gen-1", "P", "a/b", 10, 20, 0.5, "stop", "provider")
     broken = UpstreamCall("gen-2", None, "a/b", 1, 2)
     refused = UpstreamCall()
     ended = [(billed, None), (broken, "upstream_error"), (refused, "upstream_overloaded")]
-    await owner.calls.insert([CallRecord(job.plan_id, 1, "stream", datetime.now(UTC), *one) for one in ended])
+    now = datetime.now(UTC)
+    records = [
+        CallRecord(job.plan_id, 1, "stream", now + timedelta(seconds=n), now + timedelta(minutes=n), *one)
+        for n, one in enumerate(ended)
+    ]
+    await owner.calls.insert(records[:2])
+    await owner.calls.insert(records)
     found = UpstreamCall("gen-2", "Q", "c/d", 30, 40, 0.25, source="provider")
     for generation in ("gen-1", "gen-2"):
         await owner.calls.correct(job.plan_id, generation, found)
@@ -99,9 +105,9 @@ async def test_calls_are_stored_together_and_estimates_corrected(owner: Any, oth
     taken = await claim(other, job)
     assert set(map(repr, taken.calls)) == set(map(repr, (billed, found, refused)))
     codes = await owner.pool.fetch(
-        "SELECT generation_id, error_code FROM generator.upstream_calls WHERE plan_id = $1", job.plan_id
+        "SELECT error_code, ended_at FROM generator.upstream_calls WHERE plan_id = $1 ORDER BY started_at", job.plan_id
     )
-    assert dict(map(tuple, codes)) == {"gen-1": None, "gen-2": "upstream_error", None: "upstream_overloaded"}
+    assert list(map(tuple, codes)) == [(record.error_code, record.ended_at) for record in records]
 
 
 async def test_ten_claims_at_once_have_one_winner(pool: Any, owner: Any, new_job: NewJob) -> None:

@@ -242,8 +242,9 @@ async def test_leaving_early_closes(upstream: "Start", service: "Make", request_
 async def test_cancelling_closes(
     upstream: "Start", service: "Make", request_for_plan: CompletionRequest, when: str
 ) -> None:
-    """Cancelling the task closes the connection within a second: before the headers, in a read, in the consumer."""
+    """Cancelling closes the connection within a second: before the headers, in a read, in the consumer; it may cost."""
     there = asyncio.Event()
+    call = UpstreamCall()
 
     async def script(exchange: "Exchange") -> None:
         if when == "headers":
@@ -253,7 +254,7 @@ async def test_cancelling_closes(
             await writes_then(exchange, "silence")
 
     async def consume() -> None:
-        async with service(server.url).generate_plan_stream(request_for_plan) as stream:
+        async with service(server.url).generate_plan_stream(request_for_plan, call=call) as stream:
             async for _ in stream:
                 there.set()
                 if when == "consuming":
@@ -267,6 +268,7 @@ async def test_cancelling_closes(
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.wait_for(server.closed.wait(), 1)
+    assert (call.source, call.prompt_tokens > 0) == ("estimated", True), "what was sent may have to be paid"
 
 
 @pytest.fixture

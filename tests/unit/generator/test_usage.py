@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import asyncpg
+import pytest
+
+from common.postgres import DatabaseUnavailableError
+from generator import usage
 from generator.openrouter import OpenRouterService, UpstreamCall
 from generator.repository import CallRepository
 from generator.repository.calls import CallRecord
@@ -36,6 +41,8 @@ class Rows:
     def __init__(self) -> None:
         self.stored: list[UpstreamCall] = []
         self.statements: list[int] = []
+        self.failures: list[Exception] = []
+        self.refused: UpstreamCall | None = None
         self.corrected: dict[tuple[UUID, str], UpstreamCall] = {}
         self.changed = asyncio.Event()
 
@@ -43,7 +50,12 @@ class Rows:
         """Store some; others may come meanwhile."""
         self.statements.append(len(records))
         await asyncio.sleep(0)
-        self.stored += [record.call for record in records]
+        if self.failures:
+            raise self.failures.pop()
+        calls = [record.call for record in records]
+        if self.refused in calls:
+            raise asyncpg.CheckViolationError("no such purpose")
+        self.stored += calls
 
     async def correct(self, plan_id: UUID, generation_id: str, found: UpstreamCall) -> None:
         """Take what was found."""
@@ -79,7 +91,7 @@ async def recording(found: UpstreamCall | None) -> AsyncIterator[tuple[UsageReco
 
 def record(call: UpstreamCall) -> CallRecord:
     """A call that has ended."""
-    return CallRecord(uuid4(), 1, "stream", datetime.now(UTC), call, None)
+    return CallRecord(uuid4(), 1, "stream", datetime.now(UTC), datetime.now(UTC), call, None)
 
 
 async def test_a_broken_call_is_looked_up() -> None:
@@ -111,3 +123,42 @@ async def test_calls_that_end_together_are_stored_together() -> None:
         await recorder.drain(5)
         assert rows.stored == calls
         assert rows.statements == [MOST_IN_STATEMENT, 10]
+
+
+async def test_calls_wait_for_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes; in their order, and none is given up."""
+    monkeypatch.setattr(usage, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(usage, "LONGEST_PAUSE", 0.001)
+    calls = [UpstreamCall(f"gen-{number}", None, None, 1, 1) for number in range(3)]
+    async with recording(None) as (recorder, rows):
+        rows.failures = [DatabaseUnavailableError("refused")] * 20
+        for call in calls:
+            recorder.record(record(call))
+        await recorder.drain(5)
+        assert rows.stored == calls
+
+
+async def test_a_statement_that_is_broken_off_is_written_again() -> None:
+    """Whatever ends the loop, the calls that it was storing are still there for the next one."""
+    call = UpstreamCall("gen-1", None, None, 1, 1)
+    async with recording(None) as (recorder, rows):
+        rows.failures = [RuntimeError("a mistake")]
+        recorder.record(record(call))
+        await asyncio.sleep(0.01)
+        assert rows.stored == []
+        again = asyncio.create_task(recorder.run())
+        await recorder.drain(5)
+        again.cancel()
+        await asyncio.wait({again})
+        assert rows.stored == [call]
+
+
+async def test_a_call_that_cannot_be_stored_is_left_out() -> None:
+    """It must not keep the others from the table, nor come again for ever."""
+    calls = [UpstreamCall(f"gen-{number}", None, None, 1, 1) for number in range(3)]
+    async with recording(None) as (recorder, rows):
+        rows.refused = calls[1]
+        for call in calls:
+            recorder.record(record(call))
+        await recorder.drain(5)
+        assert rows.stored == [calls[0], calls[2]]

@@ -1,9 +1,13 @@
 """What upstream calls cost: one row each, written behind, and looked up afterwards when a call was cut off."""
 
 import asyncio
+import random
+from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from common.contracts.events import Usage
@@ -16,7 +20,9 @@ _log = structlog.get_logger(__name__)
 
 MAX_QUEUED = 10_000
 MOST_IN_STATEMENT = 100
-STORE_TRIES = 5
+# While Postgres is away, seconds.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 # OpenRouter knows nothing of a call that has broken off just now.
 FIRST_LOOKUP_SECONDS = 1.0
 
@@ -50,16 +56,21 @@ class UsageRecorder:
     def __init__(self, repository: CallRepository, service: OpenRouterService, *, lookups: int = 16) -> None:
         self._repository = repository
         self._service = service
-        self._unstored: asyncio.Queue[CallRecord] = asyncio.Queue(MAX_QUEUED)
+        self._unstored: deque[CallRecord] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
         self._unknown: asyncio.Queue[tuple[float, UUID, str]] = asyncio.Queue(MAX_QUEUED)
         self._lookups = lookups
 
     def record(self, record: CallRecord) -> None:
         """Queue a call that has ended."""
-        try:
-            self._unstored.put_nowait(record)
-        except asyncio.QueueFull:
+        if len(self._unstored) >= MAX_QUEUED:
             _log.error("usage.dropped", plan_id=str(record.plan_id), call=repr(record.call))
+            return
+        self._unstored.append(record)
+        self._emptied.clear()
+        self._filled.set()
 
     async def run(self) -> None:
         """Store what is queued, for ever; look up several at a time, because one may take half a minute."""
@@ -72,35 +83,41 @@ class UsageRecorder:
         """Wait until every call is stored, but not longer than this; one not looked up yet stays `estimated`."""
         try:
             async with asyncio.timeout(seconds):
-                await self._unstored.join()
+                await self._emptied.wait()
         except TimeoutError:
-            _log.error("usage.unfinished", calls=self._unstored.qsize())
+            _log.error("usage.unfinished", calls=len(self._unstored))
 
     async def _store_all(self) -> None:
+        pause = FIRST_PAUSE
         while True:
-            records = [await self._unstored.get()]
-            while not self._unstored.empty() and len(records) < MOST_IN_STATEMENT:
-                records.append(self._unstored.get_nowait())
+            await self._filled.wait()
+            # They are taken out when they are stored: whatever ends this, none is lost, and none is stored twice.
+            records = list(islice(self._unstored, MOST_IN_STATEMENT))
             try:
-                stored = await self._store(records)
-            finally:
-                for _ in records:
-                    self._unstored.task_done()
-            if stored:
-                for record in records:
-                    self._plan_look_up(record)
+                await self._store(records)
+            except UNAVAILABLE as error:
+                _log.warning("usage.not_stored_yet", calls=len(self._unstored), error=repr(error))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            pause = FIRST_PAUSE
+            for record in records:
+                self._unstored.popleft()
+                self._plan_look_up(record)
+            if not self._unstored:
+                self._filled.clear()
+                self._emptied.set()
 
-    async def _store(self, records: Sequence[CallRecord]) -> bool:
-        for number in range(STORE_TRIES):
-            try:
-                await self._repository.insert(records)
-            except UNAVAILABLE:
-                await asyncio.sleep(2**number)
-            else:
-                return True
-        for record in records:
-            _log.error("usage.not_stored", plan_id=str(record.plan_id), call=repr(record.call))
-        return False
+    async def _store(self, records: Sequence[CallRecord]) -> None:
+        try:
+            await self._repository.insert(records)
+        except asyncpg.PostgresError as error:
+            if len(records) == 1:
+                _log.error("usage.not_stored", call=repr(records[0]), error=repr(error))
+                return
+            # One that Postgres does not take must not keep the others from it.
+            for record in records:
+                await self._store([record])
 
     def _plan_look_up(self, record: CallRecord) -> None:
         call = record.call

@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import UTC, datetime
 from functools import cache
+from typing import assert_never
 
 import orjson
 import structlog
@@ -65,6 +66,8 @@ class PlanWriter:
                     metrics.NEXT_CALLS.labels(purpose).inc()
                     _log.info("plan.next_call", plan_id=str(plan.plan_id), purpose=purpose, pause=round(pause, 2))
                     await attempt.prepare(purpose, pause)
+                case never:
+                    assert_never(never)
 
 
 def _first(streaming: bool) -> Purpose:
@@ -106,7 +109,8 @@ class _Attempt:
             failure = error
         finally:
             code = None if failure is None else _code(call, failure)
-            self._record(CallRecord(self._plan.plan_id, self._plan.attempt, purpose, started, call, code))
+            ended = datetime.now(UTC)
+            self._record(CallRecord(self._plan.plan_id, self._plan.attempt, purpose, started, ended, call, code))
         return self._judge(call, failure)
 
     async def _stream(self, call: UpstreamCall) -> None:

@@ -117,7 +117,12 @@ class OpenRouterService:
                     timeout=self._timeout,
                     allow_redirects=False,
                 )
+        except asyncio.CancelledError:
+            call.estimate(request.prompt_chars)  # it may have been sent, and is paid for then
+            raise
         except http.NETWORK_ERRORS as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+                call.estimate(request.prompt_chars)
             raise http.network_failure(error, "connecting").hide(self._secret) from error
         call.generation_id = label(response.headers.get("X-Generation-Id")) or call.generation_id
         if response.status == 200 and not (stream and _is_document(response)):

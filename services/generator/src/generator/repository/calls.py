@@ -19,6 +19,7 @@ class CallRecord:
     attempt: int
     purpose: Purpose
     started_at: datetime
+    ended_at: datetime
     call: UpstreamCall
     error_code: str | None
 
@@ -40,11 +41,19 @@ def call_of(row: Mapping[str, Any]) -> UpstreamCall:
 RecordCall = Callable[[CallRecord], None]
 
 
+# A plan's owner makes its calls one after the other, so (plan, attempt, start) tells them apart: what is written again
+# because the answer was lost is there already.
 _INSERT = """
     INSERT INTO generator.upstream_calls (plan_id, attempt, purpose, generation_id, provider, model, prompt_tokens,
-        completion_tokens, cost, source, finish_reason, error_code, started_at)
+        completion_tokens, cost, source, finish_reason, error_code, started_at, ended_at)
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[],
-        $9::float8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+        $9::float8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[])
+        AS made (plan_id, attempt, purpose, generation_id, provider, model, prompt_tokens, completion_tokens, cost,
+            source, finish_reason, error_code, started_at, ended_at)
+    WHERE NOT EXISTS (
+        SELECT FROM generator.upstream_calls stored
+        WHERE (stored.plan_id, stored.attempt, stored.started_at) = (made.plan_id, made.attempt, made.started_at)
+    )
     """
 
 
@@ -65,6 +74,7 @@ def _row(record: CallRecord) -> tuple[object, ...]:
         call.finish_reason,
         record.error_code,
         record.started_at,
+        record.ended_at,
     )
 
 
@@ -75,7 +85,7 @@ class CallRepository:
         self._database = database
 
     async def insert(self, records: Sequence[CallRecord]) -> None:
-        """Store calls that have ended, all or none."""
+        """Store calls that have ended, all or none; those that are stored already stay as they are."""
         await self._database.execute(_INSERT, *zip(*map(_row, records), strict=True))
 
     async def correct(self, plan_id: UUID, generation_id: str, found: UpstreamCall) -> None:
