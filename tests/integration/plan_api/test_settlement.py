@@ -81,6 +81,21 @@ async def test_the_consumer_settles_and_acks(
     assert (await plan_api.status(plan_id), await plan_api.balance(user)) == ("failed", (0, 0))
 
 
+async def test_news_that_does_not_fit_the_account_is_taken_out_of_the_way(
+    plan_api: "PlanApi", user: UUID, nats_url: str, until: Until, outcome_of_plan: News
+) -> None:
+    """Of an account that somebody changed by hand: the next news is settled, and the plan is left to the reconciler."""
+    spoilt, sound = await plan_api.started(user), await plan_api.started(other := uuid4())
+    await plan_api.admin.execute("UPDATE plan_api.quota_accounts SET reserved = 0 WHERE user_id = $1", user)
+    for plan_id in (spoilt, sound):
+        await _publish(nats_url, plan_id, outcome_of_plan(plan_id).to_json())
+    client = await nats.connect(nats_url)
+    await until(lambda: _drained(client.jetstream(), subjects.OUTCOMES_STREAM))
+    await client.close()
+    assert (await plan_api.status(spoilt), await plan_api.status(sound)) == ("generating", "completed")
+    assert await plan_api.balance(other) == (1, 0)
+
+
 @pytest.mark.provokes("crash", "the stream is deleted")
 async def test_the_consumer_comes_back_when_its_stream_is_lost(
     plan_api: "PlanApi", user: UUID, nats_url: str, until: Until, outcome_of_plan: News

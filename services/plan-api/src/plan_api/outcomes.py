@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
@@ -80,6 +81,11 @@ class Outcomes:
         except POSTGRES_UNAVAILABLE as error:
             _log.warning("outcome.delayed", plan_id=str(outcome.plan_id), error=repr(error))
             await message.nak(delay=RETRY_SECONDS)
+            return
+        except asyncpg.IntegrityConstraintViolationError as error:
+            # An account that somebody changed by hand. It would come again for ever; the reconciler tries it, too.
+            _log.error("outcome.does_not_fit", plan_id=str(outcome.plan_id), error=repr(error))
+            await message.term()
             return
         await message.ack()
 
