@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from common.postgres import open_database
 from common.retention import Retention
 from stream_gateway.repository import CancelAnswered, CancelAsked, PlanSeen, Repository, SessionOpened
-from stream_gateway.retention import STATEMENTS
+from stream_gateway.repository.retention import STATEMENTS
 
 DAYS = 30
 

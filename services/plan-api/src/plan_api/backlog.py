@@ -4,17 +4,9 @@ import asyncio
 
 from common.postgres import Database
 from plan_api import metrics
+from plan_api.repository import backlog
 
 PAUSE_SECONDS = 5.0
-
-# Over the two partial indexes that the relay and the reconciler use as well.
-_LOOK = """
-SELECT o.n AS outbox_rows, o.age AS outbox_age, r.n AS unsettled, r.age AS unsettled_age
-FROM (SELECT count(*) AS n, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS age
-      FROM plan_api.outbox) o,
-     (SELECT count(*) AS n, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS age
-      FROM plan_api.generations WHERE quota_state = 'reserved') r
-"""
 
 
 class Backlog:
@@ -30,10 +22,9 @@ class Backlog:
             common.postgres.UNAVAILABLE: Postgres is away; run again. Until then the last figures stand.
         """
         while True:
-            row = await self._database.fetchrow(_LOOK)
-            assert row is not None, "aggregates have a row"
-            metrics.OUTBOX_ROWS.set(row["outbox_rows"])
-            metrics.OUTBOX_AGE.set(row["outbox_age"])
-            metrics.UNSETTLED.set(row["unsettled"])
-            metrics.UNSETTLED_AGE.set(row["unsettled_age"])
+            waiting = await backlog.waiting(self._database)
+            metrics.OUTBOX_ROWS.set(waiting.outbox_rows)
+            metrics.OUTBOX_AGE.set(waiting.outbox_age)
+            metrics.UNSETTLED.set(waiting.unsettled)
+            metrics.UNSETTLED_AGE.set(waiting.unsettled_age)
             await asyncio.sleep(PAUSE_SECONDS)

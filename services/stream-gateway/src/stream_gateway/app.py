@@ -44,7 +44,7 @@ from stream_gateway.plan_api import PlanApi
 from stream_gateway.proxy import Proxy
 from stream_gateway.rate_limit import RateLimit
 from stream_gateway.repository import Repository
-from stream_gateway.retention import STATEMENTS
+from stream_gateway.repository.retention import STATEMENTS
 from stream_gateway.services import Services
 from stream_gateway.session_routes import session_routes
 from stream_gateway.sessions import Sessions, close_streams_on

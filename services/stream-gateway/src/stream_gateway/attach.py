@@ -27,7 +27,8 @@ from stream_gateway.plan_event import event_of_view
 _log = structlog.get_logger(__name__)
 
 OWNER_SECONDS = 0.3
-# A gap that no snapshot closes is asked about again after these pauses; then it is the watchdog's.
+# A gap that no snapshot closes is asked about again after these pauses, and anew when an event comes into it; then it
+# is the watchdog's.
 MEND_PAUSES = (0.1, 0.3, 0.8, 2.0)
 
 

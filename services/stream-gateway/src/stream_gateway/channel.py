@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 from uuid import UUID
 
 import structlog
@@ -131,6 +131,8 @@ class Channel:
                 self._on_gap(self)
             case "drop":
                 pass
+            case never:
+                assert_never(never)
 
     def _apply(self, event: PlanEvent) -> None:
         try:
@@ -220,6 +222,8 @@ class Channel:
                 viewer.end(None)
             case "wait":
                 pass
+            case never:
+                assert_never(never)
 
     def be_sure(self, asked_at: float, *, of_owner: bool) -> None:
         """What was asked at that time has been answered: who was ahead of it then gets the state all the same.

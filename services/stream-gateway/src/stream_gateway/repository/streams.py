@@ -1,8 +1,9 @@
-"""All SQL of the gateway's slice."""
+"""What the gateway records of streams and cancellations, whose plans are, and cancellations that nobody works on."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -168,7 +169,8 @@ class Repository:
         """Write a batch in one transaction."""
         async with self._database.transaction() as transaction:
             for kind, statements in _WRITE.items():
-                rows = [record for record in records if type(record) is kind]
+                # In one order everywhere: two gateways that write of the same plans would else wait for each other.
+                rows = sorted((record for record in records if type(record) is kind), key=itemgetter(0))
                 for statement in statements if rows else ():
                     await transaction.execute(statement, *zip(*rows, strict=True))
 
