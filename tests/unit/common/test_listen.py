@@ -3,6 +3,9 @@
 import socket
 import sys
 
+import pytest
+
+from common.metrics import open_admin
 from common.server import VANISHED_CLIENT_MS, listen
 
 
@@ -16,3 +19,12 @@ def test_a_vanished_client_is_noticed() -> None:
                 accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
                 accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
             ) == (20_000, 1)
+
+
+async def test_a_taken_admin_port_is_named() -> None:
+    """Whoever reads the log knows which setting to change."""
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=f"ADMIN_PORT: cannot listen on 127.0.0.1:{port}: Address already in use"):
+            async with open_admin("127.0.0.1", port):
+                pass

@@ -245,5 +245,7 @@ class _Opening:
         return port if port < 65_536 and is_free(port, self._settings.host) and self._hold(port) else self._port()
 
     def _hold(self, port: int) -> bool:
-        self._ports.add(port)
-        return hold(port)
+        held = hold(port)
+        if held:
+            self._ports.add(port)
+        return held

@@ -57,9 +57,11 @@ def free_port() -> int:
 
 
 def hold(port: int) -> bool:
-    """Keep a port that was chosen otherwise from being handed out; False when another program keeps it."""
+    """Keep a port that was chosen otherwise from being handed out; False when somebody has it already."""
+    if port in _held or not _lock(port):
+        return False
     _held.add(port)
-    return _lock(port)
+    return True
 
 
 def give_back(ports: Iterable[int]) -> None:
