@@ -25,7 +25,8 @@ WAITING = 0.25
 # some patience: it would swing otherwise.
 KEEP_LOAD = 0.8
 KEEP_LAG = 0.5
-# A gateway says its lag in viewer replies, of which each plan asks for one in 10 s: it is believed for about as long.
+# A gateway says its lag in viewer replies, of which each plan that ends with its viewers asks for one in 10 s: it is
+# believed for about as long. Where all plans go on without viewers, nobody hears of it.
 GATEWAY_HALF_LIFE = 5.0
 # A tick later than this says that the loop stood still: the process may be a zombie (design, section 6, rule 7).
 FROZEN_SECONDS = 3.0

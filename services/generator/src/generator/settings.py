@@ -27,8 +27,8 @@ class Settings(ServiceSettings):
     disconnect_grace_seconds: Annotated[float, Field(ge=-1, description="0: at once, -1: never")] = 30
 
     connect_seconds: Annotated[float, Field(gt=0, description="name, TCP and TLS together")] = 10
-    first_data_seconds: Annotated[float, Field(gt=0, description="to the first content or reasoning")] = 60
-    silence_seconds: Annotated[float, Field(gt=0, description="between two pieces of these")] = 60
+    first_data_seconds: Annotated[float, Field(gt=0, description="to the first data that is no debug chunk")] = 60
+    silence_seconds: Annotated[float, Field(gt=0, description="between two pieces of content or reasoning")] = 60
     max_output_chars: Annotated[int, Field(gt=0, le=512 * 1024, description="content of one call")] = 512 * 1024
     usage_lookup_seconds: Annotated[float, Field(ge=0, description="patience for what a broken call cost")] = 16
     upstream_tries: Annotated[int, Field(ge=1, description="before content")] = 3

@@ -1,4 +1,4 @@
-"""The batch save: all running plans of this process in one fenced statement, which also renews their leases."""
+"""The batch save: many running plans of this process in one fenced statement, which also renews their leases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
