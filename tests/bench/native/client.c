@@ -258,7 +258,7 @@ static void say_second(void) {
 static int unfinished(void) {
     int count = 0;
     for (const struct connection *connection = client.pool.open; connection; connection = connection->next)
-        count += connection->purpose == STREAM && !connection->follow.ended;
+        count += connection->purpose != STREAM || !connection->follow.ended;
     return count;
 }
 
@@ -285,6 +285,7 @@ static void run(void) {
 
 int main(int count, char **arguments) {
     client.options = options_read(count, arguments);
+    client.tally.marked = (uint32_t)client.options.marked;
     client.tally.token_us = 1e6 / client.options.tokens_per_second;
     client.plans = calloc((size_t)client.options.starts, sizeof *client.plans);
     client.pool.poller = epoll_create1(0);

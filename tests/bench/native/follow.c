@@ -80,12 +80,13 @@ static void read_update(struct follow *follow, struct tally *tally, const struct
     follow->last_update = at;
 }
 
-/* `<attempt>.<seq>`: the next of the attempt, or any of a higher one. */
+/* `<attempt>.<seq>`: the next of the attempt; where it may be any, the viewer's first or a later one than its last. */
 static void read_id(struct follow *follow, struct tally *tally, const struct event *event, int any) {
     const char *dot = strchr(event->id, '.');
     const int attempt = atoi(event->id), seq = dot ? atoi(dot + 1) : -1;
     const int next = attempt == follow->attempt && seq == follow->seq + 1;
-    if (!next && !any) tally->out_of_order++;
+    const int later = attempt > follow->attempt || (attempt == follow->attempt && seq > follow->seq);
+    if (!(any ? later : next)) tally->out_of_order++;
     follow->attempt = attempt;
     follow->seq = seq;
 }
@@ -101,6 +102,7 @@ static void end_complete(struct follow *follow, struct tally *tally, const struc
     const struct markers held = follow->markers;
     read_document(follow, tally, event, at);
     if (held.count != follow->markers.count || held.hash != follow->markers.hash) tally->documents_different++;
+    if (tally->marked > follow->markers.count) tally->markers_lost += tally->marked - follow->markers.count;
     tally->completed++;
     end(follow, tally);
 }
@@ -134,6 +136,7 @@ void follow_event(struct follow *follow, struct tally *tally, const struct event
         read_id(follow, tally, event, 0);
         end_complete(follow, tally, event, at);
     } else if (strcmp(event->name, "cancelled") == 0) {
+        read_id(follow, tally, event, 1);
         tally->cancelled++;
         end(follow, tally);
     } else if (strcmp(event->name, "error") == 0) {

@@ -27,6 +27,7 @@ struct follow {
 /* Of all viewers together. Times in microseconds. */
 struct tally {
     double token_us;
+    uint32_t marked; /* markers of every plan; 0: not known */
     int measuring; /* whether histograms are filled now */
     struct histogram lag;      /* of each marked token: from when it was due to when it was read */
     struct histogram gap;      /* between two updates of a viewer */

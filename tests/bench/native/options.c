@@ -14,6 +14,7 @@ static const struct {
     {"starts", offsetof(struct options, starts)},
     {"rate", offsetof(struct options, rate)},
     {"at-once", offsetof(struct options, at_once)},
+    {"marked", offsetof(struct options, marked)},
     {"viewers", offsetof(struct options, viewers)},
     {"measure-from", offsetof(struct options, measure_from)},
     {"measure-to", offsetof(struct options, measure_to)},

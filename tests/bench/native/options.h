@@ -10,6 +10,7 @@ struct options {
     double starts; /* how many in all */
     double rate;   /* a second */
     double at_once; /* no further start while so many connections are open */
+    double marked; /* markers of every plan; 0: not known */
     double viewers;
     double measure_from, measure_to;
     double status_rate, live_rate; /* questions a second for a plan's status, and for /livez */

@@ -161,7 +161,8 @@ class Rig:
             if line["second"] >= int(steady[len(marks)]) and (marks or line["opened"] >= opened):
                 marks.append(asyncio.create_task(self.mark(line)))
 
-        client = await run_client(self.programs, on_second, port=self.gateway_port, **options)
+        marked = (await self.source.stats())["planMarked"]
+        client = await run_client(self.programs, on_second, port=self.gateway_port, marked=marked, **options)
         after = await self.mark()
         middle = Span.between(*[await mark for mark in marks]) if len(marks) == 2 else None
         return Observation(client, Span.between(before, after), middle)

@@ -69,6 +69,18 @@ def with_another_document(events: list[Event]) -> None:
     plan["monthly_summary"] = plan["monthly_summary"][:-4] + "~0zz"
 
 
+def back(events: list[Event]) -> None:
+    """A state comes again that the viewer was shown before."""
+    events.insert(4, ("snapshot", 1, {"plan": {"monthly_summary": events[2][2]["ops"][0]["value"]}}))
+
+
+def lost_before_it_was_stored(events: list[Event]) -> None:
+    """The same text is missing from what is shown and from what is stored."""
+    without_a_text(events)
+    plan = events[-1][2]["plan"]
+    plan["monthly_summary"] = plan["monthly_summary"].replace("~00e", "")
+
+
 def encode(events: list[Event]) -> bytes:
     """As the gateway writes them, in chunks that end in the middle of events."""
     frames = [f"id: 1.{seq}\nevent: {name}\ndata: {orjson.dumps(data).decode()}\n\n" for name, seq, data in events]
@@ -89,7 +101,7 @@ async def follow(programs: Programs, events: list[Event]) -> ClientResult:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        return await run_client(programs, mode="watch", port=port, seconds=5)
+        return await run_client(programs, mode="watch", port=port, seconds=5, marked=len(TOKENS))
 
 
 async def test_a_whole_stream(programs: Programs) -> None:
@@ -111,6 +123,8 @@ async def test_a_whole_stream(programs: Programs) -> None:
         (twice, "outOfOrder"),
         (twice, "markersLost"),
         (without_an_end, "broken"),
+        (back, "outOfOrder"),
+        (lost_before_it_was_stored, "markersLost"),
         (ended_twice, "repeatedEnds"),
         (with_another_document, "documentsDifferent"),
     ],

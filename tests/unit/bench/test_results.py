@@ -40,6 +40,21 @@ def test_lines_say_met_or_not(p50: float, met: bool) -> None:
     assert line_of(found, "450 plans: lag p99").met is None
 
 
+def test_what_fails_is_not_cheap() -> None:
+    """Where something was lost, or nothing was answered, the figures beside it are not met for that."""
+    memory = {"plans": 40, "completed": 0, "lost": 0, "growth": {"gateway": 1.0}}
+    control = {"lost": 3, "cancelMs": {"count": 0, "p99": 0.0}, "statusMs": {"count": 9, "p99": 1.0}}
+    viewers = {"median": {"furtherUs": -1.0, "furtherToBare": -0.6}, "most": {"lost": 0}}
+    profiles = {"control": {"150": control}, "memory": memory, "viewers": viewers}
+    found = {line.what: line for line in lines({"yardstick": {"median": {"us": 40.0}}, "profiles": profiles})}
+    lost = "lost, differing or without an end"
+    assert [found[f"{what}: {lost}"].met for what in ("short plans", "150 plans and starts")] == [False, False]
+    assert found[f"short plans: {lost}"].sound
+    assert found["150 plans and starts: cancel p99"].met is None
+    assert found["150 plans and starts: status p99"].met is True
+    assert found["a further viewer's event, to a bare ASGI event"].met is None
+
+
 def test_what_the_gateway_adds_is_shown() -> None:
     """Nothing was promised of it, so it is neither met nor not; it stands there all the same."""
     found = results(5.0)
