@@ -23,7 +23,7 @@ DEADLINE = 15.0
 @pytest.fixture
 async def broker(private_nats: "NatsServer") -> AsyncIterator[Broker]:
     """A generator's connection to a NATS of the test's own."""
-    async with open_broker(SecretStr(private_nats.url), "test") as opened:
+    async with open_broker(SecretStr(private_nats.url), "test", give_up=lambda: None) as opened:
         await opened.wait_connected()
         yield opened
 

@@ -1,6 +1,7 @@
-"""The connection to NATS: opened in the background, kept for ever, and honest about whether it is there."""
+"""The connection to NATS: opened in the background, kept as long as the process, honest about whether it is there."""
 
 import asyncio
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -114,6 +115,11 @@ async def _on_error(error: Exception) -> None:
     _log.warning("nats.error", error=repr(error))
 
 
+def end_this_process() -> None:
+    """Drain and end as at any SIGTERM; whoever looks after the process starts a new one."""
+    signal.raise_signal(signal.SIGTERM)
+
+
 def inbox_prefix(name: str) -> str:
     """Where the answers to a service's requests go. Its NATS user may read there, and no other service's."""
     return f"_INBOX.{name}"
@@ -137,13 +143,19 @@ def _tls(url: SecretStr, options: NatsOptions) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
-async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOptions()) -> AsyncIterator[Broker]:  # noqa: B008 - frozen
+async def open_broker(
+    url: SecretStr,
+    name: str,
+    options: NatsOptions = NatsOptions(),  # noqa: B008 - frozen
+    give_up: Callable[[], None] = end_this_process,
+) -> AsyncIterator[Broker]:
     """Connect in the background, so that a service starts, and serves what it can, while NATS is away.
 
     Args:
         url: one server or several.
         name: the service, as in its NATS user's permissions.
         options: of the connection and the streams.
+        give_up: called when there is no way back to NATS but a new process.
 
     Raises:
         OSError: a file of the options cannot be read, or is no certificate or key (ssl.SSLError).
@@ -151,6 +163,7 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
     given = _connection(url, name, options)
     client = Client()
     broker = Broker(client, options.replicas)
+    closing = False
 
     async def connected_again() -> None:
         broker.reconnects += 1
@@ -163,10 +176,16 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
         broker.connection_lost()
         _log.warning("nats.disconnected")
 
+    async def closed() -> None:
+        # Some errors that a server says make nats-py give the connection up for good, with all that was subscribed.
+        if not closing:
+            _log.error("nats.given_up", error=repr(client.last_error))
+            give_up()
+
     async def connect() -> None:
         while True:
             try:
-                await client.connect(**given, disconnected_cb=disconnected, reconnected_cb=connected_again)
+                await client.connect(**callbacks, **given)
             except Exception as error:  # noqa: BLE001 - nobody awaits this task: it says so and tries again
                 _log.error("nats.connect_failed", error=repr(error))
                 await asyncio.sleep(CONNECT_PAUSE_SECONDS)
@@ -174,10 +193,16 @@ async def open_broker(url: SecretStr, name: str, options: NatsOptions = NatsOpti
                 break
         broker.connection_stands()
 
+    callbacks: dict[str, Any] = {
+        "disconnected_cb": disconnected,
+        "reconnected_cb": connected_again,
+        "closed_cb": closed,
+    }
     task = asyncio.create_task(connect(), name="nats-connect")
     try:
         yield broker
     finally:
+        closing = True
         await end(task)
         await _close(client)
 
