@@ -295,6 +295,19 @@ def test_a_cursor_from_nowhere_gets_the_state(asked: Asked) -> None:
     assert not channel.outrun
 
 
+def test_a_row_sends_nobody_back_before_a_takeover(asked: Asked) -> None:
+    """An owner that died had published more than it stored: the next attempt goes on from there, and no viewer back."""
+    clock = Clock()
+    channel, viewer = _outrun(Cursor(1, 104), asked, clock)
+    channel.be_sure(clock.now + 10.0, of_owner=False)
+    assert viewer.take() == []
+    channel.receive(_snapshot(0, "taken over", attempt=2))
+    assert _names(viewer.take()) == ["snapshot 2.0"]
+    channel, viewer = _outrun(Cursor(1, 104), asked, clock)
+    channel.be_sure(clock.now + 20.0, of_owner=False)
+    assert _names(viewer.take()) == ["snapshot 1.61"]
+
+
 def test_an_older_answer_says_nothing_of_who_came_after_the_question(asked: Asked) -> None:
     """What the owner said before may be less than what a viewer has seen elsewhere since."""
     clock = Clock()

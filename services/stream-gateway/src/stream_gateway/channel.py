@@ -26,9 +26,11 @@ _log = structlog.get_logger(__name__)
 
 # What may be held back while a snapshot is on its way; past it the oldest goes, which is one more gap to mend.
 HELD_EVENTS = 512
-# A row is written behind what the owner has published, by at most this much: a viewer that is still ahead of a row that
-# was read later than that has its cursor from nowhere. In seconds.
+# In seconds. A row is written behind what its owner has published. Of a later attempt than it says, it knows in a
+# moment, or the viewer's cursor is from nowhere. Within the attempt a viewer may have seen more than an owner that has
+# died could store: the next owner's snapshot takes it on, when the lease has run out and the job has come again.
 ROW_AGE_SECONDS = 2.0
+TAKEOVER_SECONDS = 20.0
 
 # Where a document stands in the state that a viewer of patches holds.
 PATCHED_AT: Final = "/plan"
@@ -235,7 +237,8 @@ class Channel:
         attempt = self.position.at.attempt
         for viewer, since in tuple(self._ahead.items()):
             assert viewer.cursor is not None
-            age = 0.0 if of_owner and viewer.cursor.attempt == attempt else ROW_AGE_SECONDS
+            own = viewer.cursor.attempt == attempt
+            age = (0.0 if of_owner else TAKEOVER_SECONDS) if own else ROW_AGE_SECONDS
             if since <= asked_at - age:
                 del self._ahead[viewer]
                 viewer.follow(stale=True)
