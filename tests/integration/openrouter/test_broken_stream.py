@@ -316,8 +316,13 @@ async def test_closed_without_an_answer(
         exchange.writer.close()
 
     server = await upstream(script)
-    _, failure, _ = await failed(service(server.url), request_for_plan)
+    call = UpstreamCall()
+    with pytest.raises(UpstreamError) as caught:
+        async with service(server.url).generate_plan_stream(request_for_plan, call=call):
+            pass
+    failure = caught.value
     assert (failure.code, failure.retryable, failure.after_content) == (ERROR, True, False)
+    assert call.prompt_tokens > 0, "it was sent, and may have to be paid"
 
 
 async def test_connection_refused(service: "Make", request_for_plan: CompletionRequest) -> None:

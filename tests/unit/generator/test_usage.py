@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from common.postgres import DatabaseUnavailableError
 from generator import usage
@@ -162,3 +163,16 @@ async def test_a_call_that_cannot_be_stored_is_left_out() -> None:
             recorder.record(record(call))
         await recorder.drain(5)
         assert rows.stored == [calls[0], calls[2]]
+
+
+async def test_what_a_shutdown_cannot_store_is_told_whole() -> None:
+    """The log is all that is left of it then: the plan, the generation and its tokens."""
+    rows = Rows()
+    recorder = UsageRecorder(cast("CallRepository", rows), cast("OpenRouterService", cast("Any", Records(None))))
+    lost = record(UpstreamCall("gen-1", "P", "a/b", 10, 20))
+    recorder.record(lost)
+    with capture_logs() as lines:
+        await recorder.drain(0)
+    [told] = [line["call"] for line in lines if line["event"] == "usage.not_stored"]
+    assert str(lost.plan_id) in told
+    assert "gen-1" in told

@@ -86,6 +86,8 @@ class UsageRecorder:
                 await self._emptied.wait()
         except TimeoutError:
             _log.error("usage.unfinished", calls=len(self._unstored))
+            for record in self._unstored:
+                _log.error("usage.not_stored", call=repr(record))
 
     async def _store_all(self) -> None:
         pause = FIRST_PAUSE

@@ -121,7 +121,7 @@ class OpenRouterService:
             call.estimate(request.prompt_chars)  # it may have been sent, and is paid for then
             raise
         except http.NETWORK_ERRORS as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+            if not isinstance(error, http.UNCONNECTED):
                 call.estimate(request.prompt_chars)
             raise http.network_failure(error, "connecting").hide(self._secret) from error
         call.generation_id = label(response.headers.get("X-Generation-Id")) or call.generation_id

@@ -16,6 +16,8 @@ _TITLE: Final = "Planstream"
 NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 # aiohttp says RuntimeError when a connection that broke is read again.
 READ_ERRORS: Final = (*NETWORK_ERRORS, RuntimeError)
+# The request was not sent.
+UNCONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 # A second try meets the same wall.
 _PERMANENT: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 
