@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from common.contracts import subjects
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import GenerateJob
+from plan_api import admission
 
 if TYPE_CHECKING:
     from tests.integration.plan_api.conftest import PlanApi, PostgresLine
@@ -115,6 +116,26 @@ async def test_limits_refuse_and_store_nothing(
     api.generator.ended(plan_id, user, "failed", "released", ErrorCode.UPSTREAM_ERROR)
     accepted = await api.start(user, preference_id, idempotency_key="k")
     assert accepted.status_code == 201
+
+
+async def test_a_decision_comes_in_time_or_not_at_all(
+    plan_api: "PlanApi", user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited has gone by then, and must not be charged for what he does not know of."""
+    monkeypatch.setattr(admission, "DECISION_SECONDS", 0.3)
+    preference_id = await plan_api.store_inputs(user)
+    await plan_api.started(user)
+    before = await _stored(plan_api)
+    batch = {"preferenceIds": [preference_id, await plan_api.store_inputs(user)]}
+    async with plan_api.admin.transaction():
+        await plan_api.admin.execute("SELECT FROM plan_api.quota_accounts WHERE user_id = $1 FOR UPDATE", user)
+        late = [
+            await plan_api.start(user, preference_id, idempotency_key="k"),
+            await plan_api.ask("POST", "/internal/batches", user, batch),
+        ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in late] == [(503, "unavailable")] * 2
+    assert await _stored(plan_api) == before
+    assert (await plan_api.start(user, preference_id, idempotency_key="k")).status_code == 201
 
 
 async def test_no_limit(

@@ -131,6 +131,16 @@ async def test_one_broken_plan_does_not_hold_up_the_others(plan_api: "PlanApi", 
     assert await plan_api.balance(user) == (1, 2)
 
 
+async def test_an_account_that_was_changed_by_hand_shuts_nobody_out(plan_api: "PlanApi", user: UUID) -> None:
+    """A plan that cannot be settled has ended all the same: it can be looked at and deleted, and others be started."""
+    plan_id = await plan_api.started(user)
+    plan_api.generator.ended(plan_id, user)
+    await plan_api.admin.execute("UPDATE plan_api.quota_accounts SET reserved = 0 WHERE user_id = $1", user)
+    assert (await plan_api.ask("GET", f"/api/plan/plans/{plan_id}", user)).status_code == 200
+    await plan_api.started(user)
+    assert (await plan_api.ask("DELETE", f"/api/plan/plans/{plan_id}", user)).status_code == 204
+
+
 async def test_old_keys_are_forgotten(plan_api: "PlanApi", user: UUID) -> None:
     """Idempotency keys are kept 24 hours."""
     preference_id = await plan_api.store_inputs(user)

@@ -1,5 +1,8 @@
 """Admission of a generation: everything that can refuse it, in one transaction; after the commit nothing does."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -10,7 +13,7 @@ from common import tracing
 from common.broker import Broker
 from common.contracts.errors import ErrorCode
 from common.contracts.messages import Mode, OnDisconnect
-from common.postgres import Connection, Database
+from common.postgres import Connection, Database, DatabaseUnavailableError
 from common.problems import ApiError
 from plan_api import metrics, quota
 from plan_api.outbox import Outbox
@@ -28,6 +31,8 @@ ACCEPTED = 202
 # Refusals that a plan which has ended unnoticed may have caused.
 LIMITS = frozenset({ErrorCode.QUOTA_EXCEEDED, ErrorCode.TOO_MANY_RUNNING})
 _RETRY_SECONDS = 10
+# With what publishing may take, less than the gateway waits.
+DECISION_SECONDS = 5.0
 _BROKER_RETRY_SECONDS = 5
 
 
@@ -49,6 +54,20 @@ class Accepted:
 
     generation: GenerationRow
     replayed: bool = False
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """For a decision that somebody waits for: one that comes after he has gone would charge him for nothing.
+
+    Raises:
+        common.postgres.UNAVAILABLE: it took too long, and nothing of it is stored.
+    """
+    try:
+        async with asyncio.timeout(DECISION_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise DatabaseUnavailableError(f"no decision in {DECISION_SECONDS:g} s") from error
 
 
 class Admission:
@@ -80,7 +99,7 @@ class Admission:
             raise
         metrics.ADMISSIONS.labels(start.mode, "replayed" if accepted.replayed else "accepted").inc()
         if job is not None:
-            await self.publish(job)
+            await self.publish([job])
         return accepted
 
     def require_broker(self) -> None:
@@ -97,18 +116,19 @@ class Admission:
         """Settle the user's plans that have ended without our knowing; whether there were any."""
         return bool(await self._reconciler.settle_ended_of(user_id))
 
-    async def publish(self, job: OutboxRow) -> bool:
-        """Send a committed job; whether it went out. Never fails: the relay does what is left undone."""
-        return await self._outbox.publish(job)
+    async def publish(self, jobs: Sequence[OutboxRow]) -> None:
+        """Send committed jobs. Never fails: the relay does what is left undone."""
+        await self._outbox.publish(jobs)
 
     async def _decide(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
-        try:
-            return await self._transact(start)
-        except ApiError as refusal:
-            # A lost outcome must lock nobody out.
-            if refusal.code not in LIMITS or not await self.reconcile(start.user_id):
-                raise
-            return await self._transact(start)
+        async with in_time():
+            try:
+                return await self._transact(start)
+            except ApiError as refusal:
+                # A lost outcome must lock nobody out.
+                if refusal.code not in LIMITS or not await self.reconcile(start.user_id):
+                    raise
+                return await self._transact(start)
 
     async def _transact(self, start: Start) -> tuple[Accepted, OutboxRow | None]:
         plan_id = uuid4()

@@ -8,7 +8,7 @@ from common.contracts.public import Batch, BatchItem, BatchRefusal
 from common.postgres import Database
 from common.problems import ApiError
 from plan_api import metrics
-from plan_api.admission import ACCEPTED, LIMITS, Admission, Start
+from plan_api.admission import ACCEPTED, LIMITS, Admission, Start, in_time
 from plan_api.repository import batches, idempotency
 from plan_api.repository.idempotency import IdempotencyKey
 from plan_api.repository.outbox import OutboxRow
@@ -32,18 +32,17 @@ class Batches:
         """
         self._admission.require_broker()
         starts = [Start(user_id, preference_id, "stream", on_disconnect) for preference_id in preference_ids]
-        try:
-            batch, jobs = await self._transact(starts, key, may_look_again=True)
-        except ApiError as refusal:
-            if refusal.code not in LIMITS:
-                raise
-            # A lost outcome must lock nobody out.
-            await self._admission.reconcile(user_id)
-            batch, jobs = await self._transact(starts, key, may_look_again=False)
-        for job in jobs:
-            if not await self._admission.publish(job):
-                # The relay sends the rest. Each would wait in vain as long as this one did, and the client has to hear.
-                break
+        async with in_time():
+            try:
+                batch, jobs = await self._transact(starts, key, may_look_again=True)
+            except ApiError as refusal:
+                if refusal.code not in LIMITS:
+                    raise
+                # A lost outcome must lock nobody out.
+                await self._admission.reconcile(user_id)
+                batch, jobs = await self._transact(starts, key, may_look_again=False)
+        if jobs:
+            await self._admission.publish(jobs)
         return batch
 
     async def find(self, batch_id: UUID) -> Batch:

@@ -1,5 +1,6 @@
 """Settlement: a reservation becomes used or released, exactly once, whoever brings the news."""
 
+import asyncpg
 import structlog
 
 from common.contracts.internal import PlanView
@@ -48,5 +49,9 @@ class Settlement:
         outcome = outcome_of(view)
         if outcome is None:
             return False
-        await self.settle(outcome)
+        try:
+            await self.settle(outcome)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            # An account that somebody changed by hand: the plan stays reserved, and has ended all the same.
+            _log.error("settlement.does_not_fit", plan_id=str(view.plan_id), error=repr(error))
         return True

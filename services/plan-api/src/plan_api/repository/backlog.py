@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from common.postgres import Database
 
-# Over the two partial indexes that the relay and the reconciler use as well.
+# The outbox is small unless something is wrong; of the generations a partial index holds the reserved ones.
 _LOOK = """
 SELECT o.n AS outbox_rows, o.age AS outbox_age, r.n AS unsettled, r.age AS unsettled_age
 FROM (SELECT count(*) AS n, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS age
