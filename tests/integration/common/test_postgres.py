@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from common import postgres
 from common.postgres import Database, DatabaseUnavailableError, open_database
 from common.tasks import end
 
@@ -105,6 +106,23 @@ async def test_warming_takes_nothing_from_a_busy_pool(database: str) -> None:
         assert not warming.done()
         assert await opened.fetchval("SELECT 42") == 42
         await end(warming)
+
+
+async def test_a_connection_that_does_not_open_keeps_no_others(
+    narrow: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are open are held while another is opened: for no longer than an answer may take."""
+
+    @asynccontextmanager
+    async def hang() -> AsyncIterator[None]:
+        await asyncio.sleep(30)
+        yield
+
+    monkeypatch.setattr(postgres, "WARM_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(narrow, "connection", hang)
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await narrow.keep_warm()
 
 
 async def test_a_deadlock_is_to_be_tried_again(narrow: Database) -> None:

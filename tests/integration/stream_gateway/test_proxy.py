@@ -189,6 +189,12 @@ async def test_a_plan_deleted_elsewhere_is_soon_gone_here(
     assert (await other.client.get(f"/api/streaming/status/{plan_id}", headers=headers)).status_code == 404
 
 
+async def test_a_body_without_its_type_goes_on_without_one(gateway: "Gateway", user: UUID) -> None:
+    """It is for plan-api to refuse, as it would without us."""
+    response = await gateway.client.post("/api/plan/inputs", content=b"{}", headers={"X-User-Id": str(user)})
+    assert "content-type" not in response.json()["headers"]
+
+
 async def test_in_development_the_user_may_stand_in_the_body(
     gateway: "Gateway", user: UUID, backend: "Backend"
 ) -> None:

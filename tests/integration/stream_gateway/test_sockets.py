@@ -11,6 +11,7 @@ import orjson
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from stream_gateway import socket_messages
 from stream_gateway.auth import LEEWAY_SECONDS
 from stream_gateway.auth.session_cookie import SECURE_NAME
 from stream_gateway.socket import MAX_PLANS, MAX_REFUSED
@@ -287,6 +288,19 @@ async def test_a_socket_ends_with_the_drain(gateway: "Gateway", owner: "Owner", 
                 pass
     assert refused.value.response.status_code == 503
     assert owner.commands == []
+
+
+@pytest.mark.provokes("crash", "a bug")
+async def test_a_fault_of_ours_is_told(gateway: "Gateway", user: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the code for it, so that the client does not look for its own."""
+
+    def crash(_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(socket_messages, "read_request", crash)
+    async with socket(gateway.url, user) as client:
+        await client.say("ping")
+        assert await client.closed() == 1011
 
 
 async def test_a_socket_has_an_age(make_gateway: "GatewayFactory", user: UUID) -> None:

@@ -64,3 +64,13 @@ def test_service_tokens_are_long_and_fit_into_a_header() -> None:
     ):
         with pytest.raises(ValidationError):
             _settings(**GOOD | changes)
+
+
+@pytest.mark.parametrize("urls", [",", " , "])
+def test_there_is_a_generator_to_ask(monkeypatch: pytest.MonkeyPatch, urls: str) -> None:
+    """Said at the start, not at the first question."""
+    monkeypatch.setenv("GENERATOR_URLS", urls)
+    with pytest.raises(ValidationError, match="generator_urls"):
+        _settings(**GOOD)
+    monkeypatch.setenv("GENERATOR_URLS", "http://a:1/, http://b:2")
+    assert _settings(**GOOD).generator_urls == ("http://a:1", "http://b:2")

@@ -12,6 +12,7 @@ import pytest
 
 from common.contracts.events import Progress
 from common.contracts.internal import PlanView
+from common.generator_client import GeneratorUnavailableError
 from stream_gateway import watchdog
 from stream_gateway.channel import Channel
 from stream_gateway.watchdog import Watchdog
@@ -22,10 +23,13 @@ class Generators:
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PlanView] = {}
+        self.away = False
         self.asked: list[tuple[set[UUID], bool, bool]] = []
 
     async def query(self, ids: list[UUID], *, watched: bool, brief: bool) -> dict[UUID, PlanView]:
         self.asked.append((set(ids), watched, brief))
+        if self.away:
+            raise GeneratorUnavailableError("refused")
         return {plan_id: self.rows[plan_id] for plan_id in ids if plan_id in self.rows}
 
 
@@ -72,6 +76,17 @@ def _row(plan_id: UUID, **fields: Any) -> PlanView:
     known = {"plan_id": plan_id, "user_id": uuid4(), "attempt": 1, "seq": 7, "plan": {"a": 1}}
     known |= {"status": "generating", "progress": Progress.queued(4), "updated_at": datetime.now(UTC)}
     return PlanView(**(known | fields))
+
+
+async def test_the_first_that_nobody_answers_is_the_last_of_its_tick(
+    channels: list[Channel], generators: Generators, watching: Callable[..., Watchdog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question would wait as long in vain, and a connection that is back meanwhile would not be looked at."""
+    monkeypatch.setattr(watchdog, "BRIEF_CHUNK", 1)
+    generators.away = True
+    dog = watching(nats=True)
+    await dog.tick()
+    assert len(generators.asked) == 1
 
 
 async def test_silent_plans_share_one_question(

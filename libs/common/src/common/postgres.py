@@ -142,8 +142,10 @@ class Database:
         while True:
             async with AsyncExitStack() as held:
                 while self._free:
-                    connection = await held.enter_async_context(self.connection())
-                    await connection.execute("SELECT 1", timeout=WARM_ANSWER_SECONDS)
+                    # Those that are good are held meanwhile: one that cannot be opened must not keep them.
+                    async with timeout(WARM_ANSWER_SECONDS):
+                        connection = await held.enter_async_context(self.connection())
+                        await connection.execute("SELECT 1")
             await sleep(WARM_SECONDS)
 
     @property

@@ -65,7 +65,8 @@ class Draining:
 class LastWord:
     """ASGI middleware: a request that is cut off because the shutdown's time is over gets a problem document.
 
-    uvicorn cancels what is still open then, and would answer 500 without a body of ours.
+    uvicorn cancels what is still open then, and would answer 500 without a body of ours. It may stand once more within
+    other middleware, which then sees that answer, too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -74,7 +75,7 @@ class LastWord:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on; answer only a cancelled request that has had no answer."""
         started = False
-        scope.setdefault("extensions", {})[_SEND] = send
+        scope.setdefault("extensions", {}).setdefault(_SEND, send)
 
         async def watched(message: Message) -> None:
             nonlocal started

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -95,9 +95,14 @@ class ServiceSettings(BaseSettings):
         return self
 
 
-def split_urls(value: str) -> tuple[str, ...]:
-    """A comma-separated list of base URLs, without trailing slashes."""
-    return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
+def _split_urls(value: object) -> object:
+    return (
+        tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip()) if isinstance(value, str) else value
+    )
+
+
+# At least one, without trailing slashes.
+BaseUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_urls), Field(min_length=1)]
 
 
 def faults_of(error: ValidationError) -> list[str]:

@@ -30,6 +30,11 @@ class Announcer:
         self._waiting: list[Outcome] = []
         self._wake = asyncio.Event()
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether anybody would hear it now."""
+        return self._broker.connected
+
     def tell(self, outcome: Outcome) -> None:
         """Announce a stored end soon."""
         self._waiting.append(outcome)

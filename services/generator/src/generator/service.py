@@ -220,6 +220,11 @@ class GenerationService:
         """Delete what was written, for good."""
         await self._parts.plans.erase(plan_id)
 
+    @property
+    def can_announce(self) -> bool:
+        """Whether an announcement would go out now."""
+        return self._parts.announcer.can_tell
+
     def announce(self, view: PlanView) -> None:
         """Say again how a plan has ended: to viewers, and to plan-api for settlement."""
         assert view.charge is not None, "a terminal row says what is charged"

@@ -37,6 +37,8 @@ class Sweeper:
             metrics.SWEPT.labels("exhausted").inc()
             _log.debug("sweep.exhausted", plan_id=str(view.plan_id), attempt=view.attempt)
             await self._service.cancel(view.plan_id, view.user_id, ErrorCode.INTERNAL)
+        if not self._service.can_announce:
+            return  # NATS is away: whole rows would be read in vain
         for view in await self._repository.unannounced(GRACE_SECONDS, BATCH):
             metrics.SWEPT.labels("unannounced").inc()
             _log.debug("sweep.announced", plan_id=str(view.plan_id), status=view.status)

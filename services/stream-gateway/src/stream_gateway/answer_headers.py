@@ -31,6 +31,7 @@ SECURITY: Final = {
 }
 # RFC 9110 section 11.6.1 asks for it, RFC 6750 section 3 says how.
 _CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="planstream"')
+_NO_BODY: Final = (b"content-length", b"0")
 _UNAUTHORIZED: Final = 401
 _SERVER_ERROR: Final = 500
 
@@ -67,7 +68,7 @@ class AnswerHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _completed(message, added)
+                message["headers"] = _completed(message, added, head=scope["method"] == "HEAD")
                 metrics.ANSWERS.labels(f"{message['status'] // 100}xx").inc()
                 _say(scope, message["status"], time.perf_counter() - began)
             await send(message)
@@ -106,8 +107,11 @@ def _given(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key == name]
 
 
-def _completed(message: Message, added: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _completed(message: Message, added: list[tuple[bytes, bytes]], *, head: bool = False) -> list[tuple[bytes, bytes]]:
     headers = [*message.get("headers", ()), *added]
+    if head and _NO_BODY in headers:
+        # The length of what a GET would be answered with, or none (RFC 9110 section 8.6): not that of no body.
+        headers.remove(_NO_BODY)
     present = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in SECURITY.items() if name not in present]
     if b"vary" not in present:

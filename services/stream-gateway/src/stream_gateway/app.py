@@ -17,8 +17,7 @@ from common.metrics import open_admin
 from common.postgres import open_database
 from common.problems import EXCEPTION_HANDLERS
 from common.retention import Retention
-from common.server import Draining
-from common.settings import split_urls
+from common.server import Draining, LastWord
 from common.tasks import background
 from common.tracing import Traced
 from stream_gateway import endpoints, metrics
@@ -88,7 +87,7 @@ def create_app(settings: Settings, draining: Draining) -> ASGIApp:
     )
     # A redirect would be built from the Host header, and no path here ends in a slash.
     app.router.redirect_slashes = False
-    return AnswerHeaders(Traced(app), Cors(settings.allowed_origins))
+    return AnswerHeaders(LastWord(Traced(app)), Cors(settings.allowed_origins))
 
 
 def route_table(settings: Settings, draining: Draining, dependencies: Dependencies) -> list[BaseRoute]:
@@ -121,7 +120,7 @@ async def open_services(
     lag = LoopLag()
     await opened.enter_async_context(background("lag", lag.measure))
     tasks = await opened.enter_async_context(owned_tasks())
-    generators = GeneratorClient(client, split_urls(settings.generator_urls))
+    generators = GeneratorClient(client, settings.generator_urls)
     hub = Hub(Line(broker, generators, tasks, lag))
     await opened.enter_async_context(background("watchdog", Watchdog(hub, broker, generators).run))
     limits = StreamLimits(settings.sse_heartbeat_seconds, settings.max_stream_age_seconds)

@@ -117,6 +117,8 @@ class Canceller:
         pause = FIRST_PAUSE_SECONDS
         weeks: int | None = None
         while True:
+            if pause > FIRST_PAUSE_SECONDS and (status := await self._ask_owner(plan_id)) is not None:
+                return status  # somebody has taken it up meanwhile, and would have written on
             weeks = weeks or await self._weeks(plan_id, user_id)
             try:
                 view = await self._generators.cancel(plan_id, user_id, weeks=weeks, timeout=STORE_SECONDS)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from common.contracts.errors import ErrorCode
 from common.contracts.internal import IDEMPOTENCY_HEADER, USER_HEADER, AdmissionRequest, Admitted, Generation
 from common.contracts.public import Batch, BatchRequest
+from common.generator_client import JSON
 from common.problems import ApiError
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -102,7 +103,7 @@ class PlanApi:
     async def _admit(
         self, path: str, asked: BaseModel, answer: type[Answer], user_id: UUID, key: str | None
     ) -> Answer | Response:
-        headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
+        headers = JSON if key is None else {**JSON, IDEMPOTENCY_HEADER: key}
         content = asked.model_dump_json(by_alias=True).encode()
         response = await self.send("POST", path, user_id, headers=headers, content=content)
         return _read(response, path, answer) if response.is_success else relay(response)
@@ -125,6 +126,8 @@ class PlanApi:
 
     async def _known(self, path: str, answer: type[Answer], user_id: UUID) -> Answer | None:
         response = await self.send("GET", path, user_id)
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise unavailable()
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN}:
             return None
         return _read(response, path, answer)

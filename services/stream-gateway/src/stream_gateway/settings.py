@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from common.settings import ServiceSettings
+from common.settings import BaseUrls, ServiceSettings
 from stream_gateway.auth.origins import exact_origin
 from stream_gateway.loopback import is_loopback
 
@@ -24,8 +24,8 @@ class Settings(ServiceSettings):
 
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     plan_api_url: Annotated[str, Field(description="base URL of plan-api")] = "http://127.0.0.1:8081"
-    generator_urls: Annotated[str, Field(description="base URLs of generators, separated by commas")] = (
-        "http://127.0.0.1:8082"
+    generator_urls: Annotated[BaseUrls, Field(description="base URLs of the generators, separated by commas")] = (
+        "http://127.0.0.1:8082",
     )
 
     auth_mode: Annotated[Literal["jwt", "dev"], Field(description="dev trusts X-User-Id; loopback only")] = "jwt"

@@ -171,7 +171,7 @@ class Socket:
         while True:
             await session.wake.wait()
             reason = session.reason
-            if reason in GONE:
+            if reason in GONE and reason not in CLOSE_CODES:
                 return
             while self._replies:
                 await self._websocket.send_text(self._replies.popleft())

@@ -81,6 +81,9 @@ class Watchdog:
         brief = self._broker.connected
         for chunk in _chunks(due, BRIEF_CHUNK if brief else WHOLE_CHUNK):
             await self._ask(chunk, brief=brief)
+            if self._unreachable:
+                # Each of the others would wait as long; they are asked when they are due again.
+                break
 
     def _reattach(self, watched: Sequence[Attachment]) -> None:
         """What was published while we were away is lost to us: every plan is asked about again."""

@@ -118,9 +118,11 @@ _WRITE: dict[type[Record], tuple[str, ...]] = {
     ),
 }
 
+# Only of late: what was being written while a plan was erased is written soon, and all later writes look themselves.
 _ERASE_AGAIN = (
     *(
-        f"DELETE FROM stream_gateway.{table} t USING stream_gateway.erased_plans e WHERE t.plan_id = e.plan_id"  # noqa: S608 - constants
+        f"DELETE FROM stream_gateway.{table} t USING stream_gateway.erased_plans e"  # noqa: S608 - constants
+        " WHERE t.plan_id = e.plan_id AND e.erased_at > now() - interval '10 minutes'"
         for table in ("plan_streams", "stream_sessions", "cancel_requests")
     ),
     # Nobody's journal waits so long.
