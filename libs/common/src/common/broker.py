@@ -182,29 +182,26 @@ async def open_broker(
             _log.error("nats.given_up", error=repr(client.last_error))
             give_up()
 
-    async def connect() -> None:
-        while True:
-            try:
-                await client.connect(**callbacks, **given)
-            except Exception as error:  # noqa: BLE001 - nobody awaits this task: it says so and tries again
-                _log.error("nats.connect_failed", error=repr(error))
-                await asyncio.sleep(CONNECT_PAUSE_SECONDS)
-            else:
-                break
-        broker.connection_stands()
-
-    callbacks: dict[str, Any] = {
-        "disconnected_cb": disconnected,
-        "reconnected_cb": connected_again,
-        "closed_cb": closed,
-    }
-    task = asyncio.create_task(connect(), name="nats-connect")
+    given |= {"disconnected_cb": disconnected, "reconnected_cb": connected_again, "closed_cb": closed}
+    task = asyncio.create_task(_connect(broker, given), name="nats-connect")
     try:
         yield broker
     finally:
         closing = True
         await end(task)
         await _close(client)
+
+
+async def _connect(broker: Broker, given: dict[str, Any]) -> None:
+    while True:
+        try:
+            await broker.client.connect(**given)
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task: it says so and tries again
+            _log.error("nats.connect_failed", error=repr(error))
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+        else:
+            break
+    broker.connection_stands()
 
 
 def _connection(url: SecretStr, name: str, options: NatsOptions) -> dict[str, Any]:
